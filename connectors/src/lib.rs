@@ -1,0 +1,26 @@
+//! Connectors: how Lakewright reads and writes other systems.
+//!
+//! One file or folder per system, all of the same shape, listed in [`registry`]. Knows Arrow and the systems; knows
+//! nothing of specs, DataFusion, Iceberg or the engine.
+
+mod column_type;
+mod columns;
+pub mod conformance;
+mod contract;
+mod error;
+mod files;
+mod memory;
+mod postgres;
+pub mod registry;
+mod secret;
+mod value;
+pub mod wrap;
+
+pub use contract::{
+    BatchStream, Capability, Connection, Connector, From, Incremental, Nulls, Opening, Read, Scan, Sink,
+    SinkCapability, Source, SourceCapability, Split, SplitBy, Stage, Staged, Window, Write, WriteMode,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use files::{S3Options, open_store};
+pub use secret::{Secret, SecretRef, Secrets};
+pub use value::{Comparison, Literal, Predicate, Watermark};

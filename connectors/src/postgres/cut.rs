@@ -1,0 +1,235 @@
+//! How a read is cut into splits: by pages of the table, or by ranges of a column.
+//!
+//! Pure: decisions from sizes and bounds. Asks nothing of a server.
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::Kind;
+use super::sql;
+use crate::contract::SplitBy;
+use crate::value::Literal;
+
+/// About how much of a table a split holds, in bytes.
+const SPLIT_BYTES: u64 = 128 * 1024 * 1024;
+/// A table of at least this many bytes gives every session something to do.
+const WORTH_CUTTING: u64 = 32 * 1024 * 1024;
+/// About how many rows of a query a split holds.
+const SPLIT_ROWS: u64 = 1_000_000;
+/// The most splits of one read.
+const MAX_SPLITS: u64 = 1000;
+
+/// Turns an integer that stands for a value of a column into that value.
+pub(super) type Unmeasure = fn(i64) -> Option<Literal>;
+
+/// A part of a relation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Cut {
+    /// All of it.
+    All,
+    /// The pages `from..to` of a table, to its end without `to`.
+    Pages { from: u64, to: Option<u64> },
+    /// The rows with `from <= column < to`. The part without `from` has the NULLs.
+    Range {
+        column: String,
+        from: Option<Literal>,
+        to: Option<Literal>,
+    },
+}
+
+impl Cut {
+    /// A name for logs.
+    pub(super) fn name(&self) -> String {
+        let bound =
+            |bound: &Option<Literal>| bound.as_ref().map(Literal::to_string).unwrap_or_default();
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Pages { from, to: Some(to) } => format!("ctid {from}..{to}"),
+            Self::Pages { from, to: None } => format!("ctid {from}.."),
+            Self::Range { column, from, to } => format!("{column} {}..{}", bound(from), bound(to)),
+        }
+    }
+
+    /// The condition that only the rows of this part meet; `None` for all rows.
+    pub(super) fn condition(&self, kind: &Kind) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Pages { from, to: Some(to) } => Some(format!(
+                "ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"
+            )),
+            Self::Pages { from, to: None } => Some(format!("ctid >= '({from},0)'::tid")),
+            Self::Range { column, from, to } => {
+                let column = sql::identifier(column);
+                let from = from.as_ref().and_then(|from| sql::literal(from, kind));
+                let to = to.as_ref().and_then(|to| sql::literal(to, kind));
+                match (from, to) {
+                    (None, None) => None,
+                    (None, Some(to)) => Some(format!("({column} < {to} OR {column} IS NULL)")),
+                    (Some(from), None) => Some(format!("{column} >= {from}")),
+                    (Some(from), Some(to)) => {
+                        Some(format!("{column} >= {from} AND {column} < {to}"))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How many parts a table of this size has.
+pub(super) fn parts(bytes: u64, rows: Option<u64>, by: &SplitBy, sessions: usize) -> u64 {
+    let wanted = match (by.target_rows, rows) {
+        (Some(target), Some(rows)) => rows.div_ceil(target.max(1)),
+        _ if bytes >= WORTH_CUTTING => bytes.div_ceil(SPLIT_BYTES).max(sessions as u64),
+        _ => 1,
+    };
+    wanted.clamp(1, MAX_SPLITS)
+}
+
+/// How many parts the answer of a query has.
+pub(super) fn query_parts(rows: u64, by: &SplitBy) -> u64 {
+    rows.div_ceil(by.target_rows.unwrap_or(SPLIT_ROWS).max(1))
+        .clamp(1, MAX_SPLITS)
+}
+
+/// A table cut by its pages.
+pub(super) fn pages(pages: u64, parts: u64) -> Vec<Cut> {
+    let parts = parts.min(pages).max(1);
+    if parts == 1 {
+        return vec![Cut::All];
+    }
+    let edge = |i: u64| i * pages / parts;
+    (0..parts)
+        .map(|i| Cut::Pages {
+            from: edge(i),
+            to: (i + 1 < parts).then(|| edge(i + 1)),
+        })
+        .collect()
+}
+
+/// A relation cut into ranges of equal width between the lowest and the highest value of a column.
+pub(super) fn ranges(
+    column: &str,
+    lowest: i64,
+    highest: i64,
+    parts: u64,
+    literal: Unmeasure,
+) -> Vec<Cut> {
+    let (low, high) = (i128::from(lowest), i128::from(highest));
+    let parts = i128::from(parts).min(high - low + 1).max(1);
+    let mut edges = Vec::new();
+    for i in 1..parts {
+        let edge = low + (high - low + 1) * i / parts;
+        match i64::try_from(edge).ok().and_then(literal) {
+            Some(edge) => edges.push(edge),
+            None => return vec![Cut::All],
+        }
+    }
+    if edges.is_empty() {
+        return vec![Cut::All];
+    }
+    let mut cuts = Vec::with_capacity(edges.len() + 1);
+    let mut from = None;
+    for edge in edges {
+        let to = Some(edge);
+        cuts.push(Cut::Range {
+            column: column.to_owned(),
+            from,
+            to: to.clone(),
+        });
+        from = to;
+    }
+    cuts.push(Cut::Range {
+        column: column.to_owned(),
+        from,
+        to: None,
+    });
+    cuts
+}
+
+/// How the bounds of a column are asked for as integers, and how an integer becomes a value of it again; `None` where
+/// ranges of the column have no width.
+pub(super) fn measure(kind: &Kind, column: &str) -> Option<(String, Unmeasure)> {
+    let column = sql::identifier(column);
+    Some(match kind {
+        Kind::Int2 | Kind::Int4 | Kind::Int8 => (column, |value| Some(Literal::Int(value))),
+        Kind::Date => (
+            format!("CASE WHEN isfinite({column}) THEN {column} - date '1970-01-01' END"),
+            |days| i32::try_from(days).ok().map(Literal::Date),
+        ),
+        Kind::Timestamp => (seconds(&column), |value| {
+            value.checked_mul(1_000_000).map(Literal::Timestamp)
+        }),
+        Kind::TimestampTz => (seconds(&column), |value| {
+            value.checked_mul(1_000_000).map(Literal::TimestampTz)
+        }),
+        _ => return None,
+    })
+}
+
+fn seconds(column: &str) -> String {
+    format!("CASE WHEN isfinite({column}) THEN floor(extract(epoch FROM {column}))::int8 END")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_covered_once_and_the_end_is_open() {
+        assert_eq!(pages(0, 5), [Cut::All]);
+        assert_eq!(
+            pages(10, 3),
+            [
+                Cut::Pages {
+                    from: 0,
+                    to: Some(3)
+                },
+                Cut::Pages {
+                    from: 3,
+                    to: Some(6)
+                },
+                Cut::Pages { from: 6, to: None },
+            ]
+        );
+    }
+
+    #[test]
+    fn ranges_meet_and_the_ends_are_open() {
+        let cuts = ranges("id", i64::MIN, i64::MAX, 2, |value| {
+            Some(Literal::Int(value))
+        });
+        let conditions: Vec<_> = cuts
+            .iter()
+            .filter_map(|cut| cut.condition(&Kind::Int8))
+            .collect();
+        assert_eq!(
+            conditions,
+            [
+                r#"("id" < '0'::int8 OR "id" IS NULL)"#,
+                r#""id" >= '0'::int8"#
+            ]
+        );
+        assert_eq!(
+            ranges("id", 7, 7, 9, |value| Some(Literal::Int(value))),
+            [Cut::All]
+        );
+        assert_eq!(
+            ranges("id", 1, 3, 9, |value| Some(Literal::Int(value))).len(),
+            3
+        );
+    }
+
+    #[test]
+    fn small_tables_stay_whole() {
+        let by = SplitBy::default();
+        assert_eq!(parts(1024, Some(10), &by, 4), 1);
+        assert_eq!(parts(40 << 20, None, &by, 4), 4);
+        assert_eq!(parts(1 << 30, None, &by, 4), 8);
+        assert_eq!(parts(u64::MAX, None, &by, 4), 1000);
+        let by = SplitBy {
+            column: None,
+            target_rows: Some(10),
+        };
+        assert_eq!(parts(1024, Some(25), &by, 4), 3);
+    }
+}

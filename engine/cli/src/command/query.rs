@@ -1,0 +1,133 @@
+//! `lakewright query`: SQL over the lake.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use futures::TryStreamExt as _;
+use run::Engine;
+
+use crate::destination::Destination;
+use crate::exit::Failure;
+use crate::export::{Export, Form};
+use crate::interrupt::interruptible;
+use crate::render::amount::{counted, parse_bytes};
+use crate::render::rows::Table;
+use crate::screen;
+
+use super::project::{self, ProjectArguments};
+
+/// Ask the lake with SQL
+///
+/// Reads the newest snapshot of every table, named `namespace.table`. The answer goes to stdout or to a file; how many
+/// rows it has goes to stderr.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lakewright query 'select ward_id, sum(visits) from medicine.visit_daily group by ward_id'
+  lakewright query 'select * from medicine.visit_daily' --format csv > visits.csv
+  lakewright query 'select * from medicine.visit_daily' --out visits.parquet")]
+pub(super) struct Query {
+    /// The query
+    sql: String,
+
+    /// How rows are written: lined up for people, or as CSV, one JSON object a line, Parquet. With --out it follows
+    /// from the file's name
+    #[arg(long)]
+    format: Option<Format>,
+
+    /// Write the answer to this file, which appears when it is whole
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The most rows that `--format table` shows
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+
+    /// How much memory the query may use before it spills to disk
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_bytes)]
+    memory: usize,
+
+    #[command(flatten)]
+    project: ProjectArguments,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl Query {
+    pub(super) async fn execute(self) -> Result<(), Failure> {
+        let form = match self.format() {
+            Format::Table => None,
+            Format::Csv => Some(Form::Csv),
+            Format::Json => Some(Form::Json),
+            Format::Parquet => Some(Form::Parquet),
+        };
+        if form == Some(Form::Parquet) && self.out.is_none() && std::io::stdout().is_terminal() {
+            return Err(Failure::usage("Parquet is not for a terminal")
+                .help("name a file with `--out FILE`"));
+        }
+        let engine = self.project.engine(project::settings(self.memory, None))?;
+        interruptible(|_| async move {
+            match form {
+                None => self.show(&engine).await,
+                Some(form) => self.export(&engine, form).await,
+            }
+        })
+        .await
+    }
+
+    fn format(&self) -> Format {
+        let extension = self
+            .out
+            .as_deref()
+            .and_then(Path::extension)
+            .and_then(std::ffi::OsStr::to_str);
+        self.format.unwrap_or(match extension {
+            Some("csv") => Format::Csv,
+            Some("json" | "ndjson" | "jsonl") => Format::Json,
+            Some("parquet") => Format::Parquet,
+            _ => Format::Table,
+        })
+    }
+
+    async fn show(&self, engine: &Engine) -> Result<(), Failure> {
+        let (schema, mut batches) = engine.query(&self.sql).await?;
+        let mut table = Table::new(&schema, self.limit);
+        while let Some(batch) = batches.try_next().await? {
+            // What is not shown need not be computed.
+            if !table.add(&batch)? {
+                break;
+            }
+        }
+        if self.out.is_some() {
+            let (destination, mut to) = Destination::open(self.out.as_deref())?;
+            let plain = anstream::adapter::strip_str(&table.text()).to_string();
+            to.write_all(plain.as_bytes())
+                .and_then(|()| to.flush())
+                .map_err(screen::unwritten)?;
+            destination.complete()?;
+        } else {
+            screen::answer(&table.text())?;
+        }
+        screen::remark(&table.count());
+        Ok(())
+    }
+
+    async fn export(&self, engine: &Engine, form: Form) -> Result<(), Failure> {
+        let (schema, mut batches) = engine.query(&self.sql).await?;
+        let (destination, to) = Destination::open(self.out.as_deref())?;
+        let mut export = Export::start(form, &schema, to)?;
+        while let Some(batch) = batches.try_next().await? {
+            export.write(&batch)?;
+        }
+        let rows = export.finish()?;
+        destination.complete()?;
+        screen::remark(&counted(rows, "row", "rows"));
+        Ok(())
+    }
+}

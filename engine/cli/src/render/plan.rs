@@ -1,0 +1,354 @@
+//! A plan for people: the steps in order, what each reads, and what each does to its table.
+
+use std::fmt::{Display, Write as _};
+
+use spec::model::{From, LoadMode, Nulls, Otherwise, Target};
+use spec::plan::{
+    Action, Change, Column, ColumnChange, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
+    PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
+};
+
+use super::amount::{bytes, counted};
+use super::style::{BAD, CARE, FAINT, GOOD, NOTE, STRONG, paint};
+
+/// How wide the names of facts are.
+const LABEL: usize = 11;
+/// The most columns that are listed of rows that are only passed on.
+const LISTED: usize = 12;
+/// The most characters of a query that are shown in its one line.
+const QUERY: usize = 80;
+
+/// The whole plan, with a summary at its end.
+pub(crate) fn text(plan: &Plan) -> String {
+    let steps = counted(plan.steps.len() as u64, "step", "steps");
+    let mut text = format!(
+        "{}  {}\n",
+        paint(STRONG, format!("plan of {}", plan.pipeline)),
+        paint(FAINT, format!("{steps}, fingerprint {}", plan.fingerprint)),
+    );
+    for (i, step) in plan.steps.iter().enumerate() {
+        let _ = write!(text, "\n{:>3}  {}", i + 1, block(step));
+    }
+    let _ = writeln!(text, "\n{}", summary(plan));
+    text
+}
+
+fn block(step: &PlannedStep) -> String {
+    let (kind, facts) = match &step.action {
+        Action::Extract(extract) => ("extract", of_extract(step, extract)),
+        Action::Transform(transform) => ("transform", of_transform(step, transform)),
+        Action::Check(check) => ("check", of_check(step, check)),
+        Action::Load(load) => ("load", of_load(step, load)),
+    };
+    let mut text = format!("{}  {}\n", paint(STRONG, &step.name), paint(NOTE, kind));
+    for (label, value) in facts {
+        let _ = writeln!(
+            text,
+            "       {}  {value}",
+            paint(FAINT, format!("{label:<LABEL$}"))
+        );
+    }
+    text
+}
+
+type Facts = Vec<(&'static str, String)>;
+
+fn of_extract(step: &PlannedStep, extract: &PlannedExtract) -> Facts {
+    let from = match &extract.from {
+        From::Table(table) => table.clone(),
+        From::Query(query) => one_line(query),
+    };
+    let mut facts = vec![("from", format!("{from}  in {}", extract.connection))];
+    facts.push((
+        "rows",
+        extract
+            .window
+            .as_ref()
+            .map_or_else(|| "all".to_owned(), of_window),
+    ));
+    if let Some(window) = &extract.window {
+        facts.push(("edge", of_edge(window)));
+    }
+    if !extract.how.is_empty() {
+        facts.push(("read", extract.how.clone()));
+    }
+    facts.extend(columns(&step.columns));
+    facts
+}
+
+fn of_window(window: &PlannedWindow) -> String {
+    let Some(column) = &window.column else {
+        return match (&window.last, &window.until) {
+            (None, _) => "all files, none was read before".to_owned(),
+            (Some(last), _) => format!(
+                "files that are new or changed; {} read before",
+                watermark(last)
+            ),
+        };
+    };
+    let above = if window.edge == WindowEdge::Exclusive {
+        ">"
+    } else {
+        ">="
+    };
+    let bounds = [
+        window
+            .after
+            .as_ref()
+            .map(|after| format!("{column} {above} {}", watermark(after))),
+        window
+            .until
+            .as_ref()
+            .map(|until| format!("{column} <= {}", watermark(until))),
+    ];
+    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+    match (bounds.is_empty(), window.last.is_some()) {
+        (true, _) => "none: the source is empty".to_owned(),
+        (false, true) => bounds.join(" and "),
+        (false, false) => format!("{}, the first read", bounds.join(" and ")),
+    }
+}
+
+fn of_edge(window: &PlannedWindow) -> String {
+    let edge = match &window.edge {
+        WindowEdge::Exclusive => {
+            "the watermark is unique: what was read is not read again".to_owned()
+        }
+        WindowEdge::Inclusive { key } => format!(
+            "rows at the edge are read again and known by {}",
+            key.join(", ")
+        ),
+        WindowEdge::Files => "files are known by name and etag".to_owned(),
+    };
+    match (window.nulls, &window.column) {
+        (Nulls::Skip, Some(column)) => format!("{edge}; rows without {column} are left out"),
+        (Nulls::Read, Some(column)) => format!("{edge}; rows without {column} are read every time"),
+        _ => edge,
+    }
+}
+
+/// A watermark in its connector's JSON form, for people: its innermost value, or how many files.
+fn watermark(value: &serde_json::Value) -> String {
+    if let Ok(known) = serde_json::from_value::<connectors::Watermark>(value.clone()) {
+        return known.to_string();
+    }
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn of_transform(step: &PlannedStep, transform: &PlannedTransform) -> Facts {
+    let mut facts = Vec::new();
+    if !step.inputs.is_empty() {
+        facts.push(("reads", list(&step.inputs)));
+    }
+    for (table, snapshot) in &transform.tables {
+        let at = snapshot.map_or_else(
+            || "as this run finds it".to_owned(),
+            |id| format!("snapshot {id}"),
+        );
+        facts.push(("lake table", format!("{table}  {}", paint(FAINT, at))));
+    }
+    facts.push(("query", one_line(&transform.sql)));
+    facts.extend(columns(&step.columns));
+    facts
+}
+
+fn of_check(step: &PlannedStep, check: &PlannedCheck) -> Facts {
+    let mut facts = vec![("rows of", list(&step.inputs))];
+    for rule in &check.rules {
+        let (word, style) = match rule.otherwise {
+            Otherwise::Warn => ("warn", NOTE),
+            Otherwise::Drop => ("drop", CARE),
+            Otherwise::Quarantine => ("quarantine", CARE),
+            Otherwise::Fail => ("fail", BAD),
+        };
+        let scope = if rule.aggregate {
+            ", over all rows"
+        } else {
+            ""
+        };
+        let about = paint(FAINT, format!("({}{scope})", rule.name));
+        facts.push((
+            "expect",
+            format!(
+                "{}, or {}  {about}",
+                one_line(&rule.expect),
+                paint(style, word)
+            ),
+        ));
+    }
+    facts.extend(
+        check
+            .quarantine
+            .as_ref()
+            .map(|table| ("quarantine", table.to_string())),
+    );
+    facts
+}
+
+fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
+    let target = match &load.target {
+        Target::Lake(table) => table.to_string(),
+        Target::Connection { connection, table } => format!("{table}  in {connection}"),
+    };
+    let mode = match &load.mode {
+        LoadMode::Append => "append".to_owned(),
+        LoadMode::Replace => "replace everything".to_owned(),
+        LoadMode::Merge { key } => format!("merge by {}", key.join(", ")),
+    };
+    let mut facts = vec![
+        ("rows of", list(&step.inputs)),
+        ("to", target),
+        ("mode", mode),
+    ];
+    if let Some(base) = load.base {
+        facts.push(("now", format!("snapshot {base}")));
+    }
+    for (label, fields) in [("partitions", &load.partition_by), ("order", &load.sort_by)] {
+        if !fields.is_empty() {
+            facts.push((label, fields.join(", ")));
+        }
+    }
+    facts.extend(
+        load.target_file_bytes
+            .map(|size| ("file size", format!("about {}", bytes(size)))),
+    );
+    facts.extend(
+        load.properties
+            .iter()
+            .map(|(key, value)| ("property", format!("{key} = {value}"))),
+    );
+    if !load.watermarks_of.is_empty() {
+        facts.push((
+            "remembers",
+            format!("how far {} was read", list(&load.watermarks_of)),
+        ));
+    }
+    facts.extend(of_change(&load.change, &step.columns));
+    facts
+}
+
+fn of_change(change: &Change, rows: &[Column]) -> Facts {
+    match change {
+        Change::Create => {
+            let mut facts = vec![("table", paint(GOOD, "is created"))];
+            facts.extend(rows.iter().map(|column| ("", added(column))));
+            facts
+        }
+        Change::Unchanged => vec![("table", "keeps its columns".to_owned())],
+        Change::Evolve(changes) => {
+            let mut facts = vec![("table", paint(CARE, "changes with this commit"))];
+            facts.extend(changes.iter().map(|change| ("", difference(change))));
+            facts
+        }
+        Change::Refused(changes) => {
+            let refused =
+                "would have to change, and `on_schema_change` does not allow it: the run will fail";
+            let mut facts = vec![("table", paint(BAD, refused))];
+            facts.extend(changes.iter().map(|change| ("", difference(change))));
+            facts
+        }
+    }
+}
+
+fn difference(change: &ColumnChange) -> String {
+    match change {
+        ColumnChange::Add(column) => added(column),
+        ColumnChange::Widen { column, from } | ColumnChange::Narrow { column, from } => {
+            format!(
+                "{} {}  {from} -> {}",
+                paint(CARE, "~"),
+                column.name,
+                column.r#type
+            )
+        }
+        ColumnChange::Loosen(column) => {
+            format!(
+                "{} {}  {} required -> optional",
+                paint(CARE, "~"),
+                column.name,
+                column.r#type
+            )
+        }
+        ColumnChange::Drop(column) => {
+            format!("{} {}  {}", paint(BAD, "-"), column.name, column.r#type)
+        }
+    }
+}
+
+fn added(column: &Column) -> String {
+    format!("{} {}", paint(GOOD, "+"), declared(column))
+}
+
+fn declared(column: &Column) -> String {
+    let required = if column.required { " required" } else { "" };
+    format!("{}  {}{required}", column.name, column.r#type)
+}
+
+fn columns(columns: &[Column]) -> Facts {
+    if columns.is_empty() {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = columns
+        .iter()
+        .take(LISTED)
+        .map(|column| format!("{} {}", column.name, paint(FAINT, &column.r#type)))
+        .collect();
+    if columns.len() > LISTED {
+        names.push(format!("and {} more", columns.len() - LISTED));
+    }
+    vec![("columns", names.join(", "))]
+}
+
+fn list<T: Display>(names: &[T]) -> String {
+    names
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A query in one line, cut where it is long.
+fn one_line(query: &str) -> String {
+    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= QUERY {
+        return line;
+    }
+    line.chars().take(QUERY).chain(" …".chars()).collect()
+}
+
+fn summary(plan: &Plan) -> String {
+    let loads = || {
+        plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Load(load) => Some(&load.change),
+            _ => None,
+        })
+    };
+    let count = |is: fn(&Change) -> bool| loads().filter(|change| is(change)).count();
+    let parts = [
+        (count(|change| *change == Change::Create), "to create"),
+        (
+            count(|change| matches!(change, Change::Evolve(_))),
+            "to change",
+        ),
+        (
+            count(|change| *change == Change::Unchanged),
+            "to write as they are",
+        ),
+        (
+            count(|change| matches!(change, Change::Refused(_))),
+            "refused",
+        ),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    if parts.is_empty() {
+        "no tables are written".to_owned()
+    } else {
+        format!("tables: {}", parts.join(", "))
+    }
+}

@@ -1,0 +1,53 @@
+//! The connections of a project, each opened once, when it is first needed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use connectors::{Connection, Error, ErrorKind, Opening, Result, registry, wrap};
+use spec::model::{ConnectionName, Project};
+use tokio::sync::Mutex;
+
+use crate::secret::ProjectSecrets;
+
+/// How many sessions a connection has when its spec does not say.
+const DEFAULT_SESSIONS: usize = 4;
+
+/// The connections of a project.
+pub(crate) struct Connections {
+    root: PathBuf,
+    secrets: ProjectSecrets,
+    open: Mutex<BTreeMap<ConnectionName, Arc<dyn Connection>>>,
+}
+
+impl Connections {
+    /// None is open yet.
+    pub(crate) fn new(root: PathBuf) -> Self {
+        let secrets = ProjectSecrets::new(root.clone());
+        Self { root, secrets, open: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The connection of this name, opened if it is not.
+    pub(crate) async fn get(&self, project: &Project, name: &ConnectionName) -> Result<Arc<dyn Connection>> {
+        let mut open = self.open.lock().await;
+        if let Some(connection) = open.get(name) {
+            return Ok(Arc::clone(connection));
+        }
+        let spec = project.connections.get(name).ok_or_else(|| missing(name))?;
+        let connector = registry::find(&spec.connector).ok_or_else(|| missing(name))?;
+        let sessions = spec.limits.sessions.unwrap_or(DEFAULT_SESSIONS).max(1);
+        let opening = Opening { root: &self.root, secrets: &self.secrets, sessions };
+        let connection = connector
+            .open(spec.options.clone(), opening)
+            .await
+            .map_err(|error| error.with("connection", name))?;
+        let connection: Arc<dyn Connection> = Arc::from(wrap::trace(connection, name.as_str()));
+        open.insert(name.clone(), Arc::clone(&connection));
+        Ok(connection)
+    }
+}
+
+fn missing(name: &ConnectionName) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the project has no connection `{name}`"))
+        .help("the plan was made for another version of the project: plan again")
+}

@@ -1,0 +1,232 @@
+//! The engine: a checked project with everything it needs to be planned, run and asked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use connectors::{BatchStream, Connection, Error, ErrorKind, Result};
+use futures::{StreamExt, TryStreamExt};
+use spec::graph::Graph;
+use spec::model::{ConnectionName, Pipeline, PipelineId, Project};
+use spec::plan::{Action, Plan};
+use tokio::sync::OnceCell;
+
+use crate::clock::{Clock, SystemClock};
+use crate::connections::Connections;
+use crate::lake::{Lake, TableId};
+use crate::query::{Session, SessionOptions, from_datafusion};
+use crate::state::{self, RunEvent, RunRecord, StateStore};
+use crate::{facts, open};
+
+/// How many runs are looked through for the last one that succeeded.
+const RUNS_LOOKED_AT: u32 = 100;
+
+/// What a run may use of the machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The most memory that queries hold before they spill, in bytes.
+    pub memory_bytes: usize,
+    /// How many partitions are read, computed and written at once.
+    pub parallel: usize,
+    /// Where rows are kept while a run needs them; the system's folder for temporary files when `None`.
+    pub scratch: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self { memory_bytes: 2 << 30, parallel, scratch: None }
+    }
+}
+
+/// A checked project, ready to be planned, run and asked.
+pub struct Engine {
+    root: PathBuf,
+    project: Project,
+    graph: Graph,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    connections: Connections,
+    lake: OnceCell<Lake>,
+    state: OnceCell<Box<dyn StateStore>>,
+}
+
+/// What one part of the world answered when it was asked whether it is there.
+#[derive(Debug)]
+pub struct Finding {
+    /// The part: `connection his (postgres)`, `catalog`, `state`.
+    pub subject: String,
+    /// What it said.
+    pub outcome: Result<String>,
+}
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The run.
+    pub run: String,
+    /// How many attempts it took, those of an earlier process counted.
+    pub attempt: u32,
+    /// Whether it went on with a run that had been interrupted.
+    pub resumed: bool,
+    /// What became visible, in the order in which it did.
+    pub loads: Vec<LoadReport>,
+}
+
+/// What a load has done.
+#[derive(Clone, Debug)]
+pub struct LoadReport {
+    /// The load; the check, for a table of quarantined rows.
+    pub step: String,
+    /// Where.
+    pub target: String,
+    /// How many rows.
+    pub rows: u64,
+    /// The Iceberg snapshot, for a lake table.
+    pub snapshot: Option<i64>,
+    /// Whether an earlier attempt of the same run had done it.
+    pub already: bool,
+}
+
+impl Engine {
+    /// An engine over the project in `root`. Nothing is opened before it is needed.
+    pub fn new(root: PathBuf, project: Project, settings: Settings) -> Self {
+        let graph = Graph::of(&project);
+        Self {
+            connections: Connections::new(root.clone()),
+            root,
+            project,
+            graph,
+            settings,
+            clock: Arc::new(SystemClock),
+            lake: OnceCell::new(),
+            state: OnceCell::new(),
+        }
+    }
+
+    /// The project.
+    pub const fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The graph of its steps.
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What a run of a pipeline would do now. Looks at the world and changes nothing.
+    pub async fn plan(&self, pipeline: &PipelineId) -> Result<Plan> {
+        let pipeline = self.pipeline(pipeline)?;
+        let facts = facts::look_up(self, &self.graph, pipeline).await?;
+        Ok(Plan::make(&self.graph, pipeline, &facts))
+    }
+
+    /// The rows of a query over the lake: tables are `namespace.name`.
+    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, BatchStream)> {
+        let session = self.session()?;
+        for relation in session.relations(sql)? {
+            if let [namespace, name] = relation.as_slice()
+                && let Some(table) = self.lake().await?.table(&TableId::new(namespace, name)).await?
+            {
+                session.register_lake_table(namespace, name, table.provider())?;
+            }
+        }
+        let frame = session.query(sql).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let rows = frame.execute_stream().await.map_err(from_datafusion)?;
+        Ok((schema, rows.map_err(from_datafusion).boxed()))
+    }
+
+    /// The newest runs, the newest first.
+    pub async fn runs(&self, pipeline: Option<&PipelineId>, limit: usize) -> Result<Vec<RunRecord>> {
+        self.state().await?.runs(pipeline, u32::try_from(limit).unwrap_or(u32::MAX)).await
+    }
+
+    /// Asks every part of the world that the project names whether it is there.
+    pub async fn doctor(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, spec) in &self.project.connections {
+            let outcome = match self.connection(name).await {
+                Ok(connection) => connection.probe().await,
+                Err(error) => Err(error),
+            };
+            let subject = format!("connection {name} ({})", spec.connector);
+            findings.push(Finding { subject, outcome });
+        }
+        let lake = match self.lake().await {
+            Ok(lake) => lake.probe().await,
+            Err(error) => Err(error),
+        };
+        findings.push(Finding { subject: "lake".to_owned(), outcome: lake });
+        let state = self.runs(None, 1).await.map(|runs| match runs.first() {
+            Some(run) => format!("last run {}", run.run),
+            None => "no run yet".to_owned(),
+        });
+        findings.push(Finding { subject: "state".to_owned(), outcome: state });
+        findings
+    }
+
+    pub(crate) fn pipeline(&self, id: &PipelineId) -> Result<&Pipeline> {
+        self.project
+            .pipelines
+            .get(id)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the project has no pipeline `{id}`")))
+    }
+
+    pub(crate) async fn connection(&self, name: &ConnectionName) -> Result<Arc<dyn Connection>> {
+        self.connections.get(&self.project, name).await
+    }
+
+    pub(crate) async fn lake(&self) -> Result<&Lake> {
+        self.lake.get_or_try_init(|| async { open::lake(&self.project.lake, &self.root) }).await
+    }
+
+    pub(crate) async fn state(&self) -> Result<&dyn StateStore> {
+        let secrets = crate::secret::ProjectSecrets::new(self.root.clone());
+        let state = self.state.get_or_try_init(|| state::open(&self.project.state, &self.root, &secrets)).await?;
+        Ok(state.as_ref())
+    }
+
+    pub(crate) fn session(&self) -> Result<Session> {
+        Session::new(&SessionOptions {
+            memory_bytes: self.settings.memory_bytes,
+            parallel: self.settings.parallel,
+            scratch: self.scratch(),
+        })
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.settings.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    pub(crate) const fn parallel(&self) -> usize {
+        self.settings.parallel
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The plan of the newest run of a pipeline that succeeded.
+    pub(crate) async fn last_success(&self, pipeline: &PipelineId) -> Result<Option<Plan>> {
+        let runs = self.state().await?.runs(Some(pipeline), RUNS_LOOKED_AT).await?;
+        let succeeded = runs.into_iter().find(|run| {
+            run.events.last().is_some_and(|event| event.event == RunEvent::Succeeded)
+        });
+        Ok(succeeded.and_then(|run| planned(&run)))
+    }
+}
+
+/// The plan that a run was started with.
+pub(crate) fn planned(run: &RunRecord) -> Option<Plan> {
+    run.events.iter().find_map(|event| match &event.event {
+        RunEvent::Started { plan, .. } => Some(plan.as_ref().clone()),
+        _ => None,
+    })
+}
+
+/// How many loads a plan has.
+pub(crate) fn loads(plan: &Plan) -> usize {
+    plan.steps.iter().filter(|step| matches!(step.action, Action::Load(_))).count()
+}

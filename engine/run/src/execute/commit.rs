@@ -1,0 +1,116 @@
+//! The point of no return: staged rows become visible, one target after the other.
+
+use std::collections::BTreeMap;
+
+use connectors::{Error, ErrorKind, Result};
+use spec::model::{StepName, Target};
+use spec::plan::{Action, Plan};
+
+use super::executor::{Attempt, Executor};
+use super::load::{StagedLoad, Staging, write_of};
+use crate::open::table_id;
+use crate::engine::Engine;
+use crate::lake::Stamp;
+use crate::progress::ProgressEvent;
+
+/// Rows that are visible.
+#[derive(Clone, Debug)]
+pub(crate) struct Committed {
+    pub(crate) step: StepName,
+    pub(crate) target: String,
+    pub(crate) rows: u64,
+    pub(crate) snapshot: Option<i64>,
+    /// An earlier attempt of the same run had done it.
+    pub(crate) already: bool,
+}
+
+impl Executor<'_> {
+    /// Makes everything visible that was staged, and tells `record` after each.
+    pub(crate) async fn commit(
+        &mut self,
+        mut record: impl AsyncFnMut(&Committed) -> Result<()>,
+    ) -> Result<Vec<Committed>> {
+        let mut all = Vec::new();
+        for load in std::mem::take(&mut self.staged) {
+            let step = load.step.clone();
+            let committed = self.attempt.commit_one(load).await.map_err(|error| error.with("step", &step))?;
+            self.attempt.progress.event(ProgressEvent::Committed {
+                step: committed.step.clone(),
+                target: committed.target.clone(),
+                rows: committed.rows,
+                snapshot: committed.snapshot,
+                already: committed.already,
+            });
+            record(&committed).await?;
+            all.push(committed);
+        }
+        Ok(all)
+    }
+}
+
+impl Attempt<'_> {
+    async fn commit_one(&self, load: StagedLoad) -> Result<Committed> {
+        let StagedLoad { step, target, mut rows, staging, watermarks_of } = load;
+        let (snapshot, already) = match staging {
+            Staging::Lake(staged) => {
+                let stamp = Stamp {
+                    run: self.run.to_owned(),
+                    pipeline: self.plan.pipeline.to_string(),
+                    fingerprint: self.plan.fingerprint.to_string(),
+                    watermarks: self.watermarks(&watermarks_of),
+                    now_ms: self.engine.now().timestamp_millis(),
+                };
+                let done = staged.commit(&stamp).await?;
+                rows = done.rows;
+                (Some(done.snapshot_id), done.already)
+            }
+            Staging::Connection { connection, write, staged } => {
+                let connection = self.engine.connection(&connection).await?;
+                let already = match connection.sink() {
+                    Some(sink) => sink.committed(&write).await?,
+                    None => false,
+                };
+                if !already {
+                    staged.commit().await?;
+                }
+                (None, already)
+            }
+        };
+        Ok(Committed { step, target, rows, snapshot, already })
+    }
+
+    /// How far the extracts of a load have been read once it is committed.
+    fn watermarks(&self, extracts: &[StepName]) -> BTreeMap<String, String> {
+        let until = |name: &StepName| match &self.plan.step(name)?.action {
+            Action::Extract(extract) => extract.window.as_ref()?.until.as_ref().map(ToString::to_string),
+            Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
+        };
+        extracts.iter().filter_map(|name| Some((name.to_string(), until(name)?))).collect()
+    }
+}
+
+/// Which loads of a plan an earlier attempt of this run has committed, as their targets say.
+pub(crate) async fn committed_before(engine: &Engine, plan: &Plan, run: &str) -> Result<Vec<Committed>> {
+    let mut all = Vec::new();
+    for step in &plan.steps {
+        let Action::Load(load) = &step.action else { continue };
+        let (target, found) = match &load.target {
+            Target::Lake(table) => {
+                let found = engine.lake().await?.table(&table_id(table)).await?;
+                (table.to_string(), found.and_then(|found| found.committed(run)).map(Some))
+            }
+            Target::Connection { connection: name, table } => {
+                let connection = engine.connection(name).await?;
+                let sink = connection
+                    .sink()
+                    .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be written to"))?;
+                let done = sink.committed(&write_of(load, table, run, step.name.as_str())).await?;
+                (format!("{name}: {table}"), done.then_some(None))
+            }
+        };
+        if let Some(snapshot) = found {
+            all.push(Committed { step: step.name.clone(), target, rows: 0, snapshot, already: true });
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,251 @@
+//! Rows into a stage: files of the lake, or another system's.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use connectors::{BatchStream, Error, ErrorKind, Result, Write};
+use futures::StreamExt;
+use spec::model::{ConnectionName, LoadMode, OnSchemaChange, Reaction, StepName, TableRef, Target};
+use spec::plan::{Action, PlannedLoad, PlannedStep, PlannedWindow};
+use tokio::task::JoinSet;
+
+use super::executor::{Attempt, Executor, sizes};
+use super::rows::Rows;
+use crate::open::table_id;
+use crate::lake::{self, StageRequest, Staged, WriteMode};
+use crate::progress::{Progress, ProgressEvent};
+use crate::query::{from_datafusion, stream_table};
+
+/// Rows of one target, written and not visible.
+pub(super) struct StagedLoad {
+    pub(super) step: StepName,
+    pub(super) target: String,
+    pub(super) rows: u64,
+    pub(super) staging: Staging,
+    pub(super) watermarks_of: Vec<StepName>,
+}
+
+/// Where staged rows wait.
+pub(super) enum Staging {
+    /// In data files that no snapshot names yet.
+    Lake(Box<Staged>),
+    /// In another system, which remembers the run.
+    Connection {
+        connection: ConnectionName,
+        write: Write,
+        staged: Box<dyn connectors::Staged>,
+    },
+}
+
+impl Executor<'_> {
+    /// Stages the rows of a load.
+    pub(super) async fn load(&mut self, step: &PlannedStep, load: &PlannedLoad) -> Result<()> {
+        let Some(input) = step.inputs.first() else { return Ok(()) };
+        let rows = self.take(input)?;
+        let staged = match &load.target {
+            Target::Lake(table) => self.attempt.into_lake(step, load, table, rows).await?,
+            Target::Connection { connection, table } => {
+                self.attempt.into_connection(step, load, connection, table, rows).await?
+            }
+        };
+        self.attempt.progress.event(ProgressEvent::StepFinished { step: step.name.clone(), rows: staged.rows });
+        self.staged.push(staged);
+        Ok(())
+    }
+}
+
+impl Attempt<'_> {
+    async fn into_lake(
+        &self,
+        step: &PlannedStep,
+        load: &PlannedLoad,
+        table: &TableRef,
+        rows: Rows,
+    ) -> Result<StagedLoad> {
+        let rows = self.only_new(load, table, rows).await?;
+        let schema = rows.schema();
+        let mode = match &load.mode {
+            LoadMode::Append => WriteMode::Append,
+            LoadMode::Replace => WriteMode::Replace,
+            LoadMode::Merge { .. } => {
+                return Err(Error::new(ErrorKind::Unsupported, "tables of the lake cannot be merged into yet"));
+            }
+        };
+        let request = StageRequest {
+            table: table_id(table),
+            mode,
+            schema,
+            partition_by: load.partition_by.clone(),
+            sort_by: load.sort_by.clone(),
+            properties: load.properties.clone(),
+            target_file_bytes: load.target_file_bytes.unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
+            on_schema_change: reactions(load.on_schema_change),
+            base_snapshot: load.base,
+        };
+        let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
+        let mut writers = JoinSet::new();
+        for mut stream in rows.into_streams(self.engine.parallel()).await? {
+            let (stage, progress, name) = (Arc::clone(&stage), Arc::clone(&self.progress), step.name.clone());
+            writers.spawn(async move {
+                let mut writer = stage.writer()?;
+                let mut written = 0_u64;
+                while let Some(batch) = stream.next().await {
+                    let batch = batch?;
+                    writer.write(&batch).await?;
+                    written += tell(progress.as_ref(), &name, &batch);
+                }
+                Ok::<_, Error>((writer.finish().await?, written))
+            });
+        }
+        let (mut files, mut written) = (Vec::new(), 0);
+        while let Some(done) = writers.join_next().await {
+            let (some, rows) = done.map_err(died)??;
+            files.push(some);
+            written += rows;
+        }
+        let alone = Arc::into_inner(stage)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
+        let staged = alone.staged(files);
+        Ok(StagedLoad {
+            step: step.name.clone(),
+            target: table.to_string(),
+            rows: written,
+            staging: Staging::Lake(Box::new(staged)),
+            watermarks_of: load.watermarks_of.clone(),
+        })
+    }
+
+    async fn into_connection(
+        &self,
+        step: &PlannedStep,
+        load: &PlannedLoad,
+        name: &ConnectionName,
+        table: &str,
+        rows: Rows,
+    ) -> Result<StagedLoad> {
+        let connection = self.engine.connection(name).await?;
+        let sink = connection
+            .sink()
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be written to"))?;
+        let write = write_of(load, table, self.run, step.name.as_str());
+        let mut stage = sink.stage(&write, rows.schema()).await?;
+        let streams = rows.into_streams(self.engine.parallel()).await?;
+        let mut all: BatchStream = futures::stream::select_all(streams).boxed();
+        let mut written = 0;
+        while let Some(batch) = all.next().await {
+            let batch = batch?;
+            stage.write(&batch).await?;
+            written += tell(self.progress.as_ref(), &step.name, &batch);
+        }
+        let staged = stage.finish().await?;
+        Ok(StagedLoad {
+            step: step.name.clone(),
+            target: format!("{name}: {table}"),
+            rows: written,
+            staging: Staging::Connection { connection: name.clone(), write, staged },
+            watermarks_of: load.watermarks_of.clone(),
+        })
+    }
+
+    /// Leaves out rows that were read again at the edge of a window and are in the table already.
+    async fn only_new(&self, load: &PlannedLoad, table: &TableRef, rows: Rows) -> Result<Rows> {
+        let (LoadMode::Append, Some(window)) = (&load.mode, self.window_of(load)) else { return Ok(rows) };
+        let (Some(key), Some(column), Some(_)) = (window.edge.key(), &window.column, &window.after) else {
+            return Ok(rows);
+        };
+        let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else { return Ok(rows) };
+        require_key(key, &rows.schema(), &found.arrow_schema())?;
+        let session = self.engine.session()?;
+        let schema = rows.schema();
+        let streams = rows.into_streams(self.engine.parallel()).await?;
+        session.register_step("__incoming", stream_table(&schema, streams)?)?;
+        session.register_step("__there", found.provider())?;
+        let same: Vec<String> =
+            key.iter().map(|key| format!("t.\"{key}\" IS NOT DISTINCT FROM i.\"{key}\"")).collect();
+        let edge = edge_condition(column, window, &found.arrow_schema())?;
+        let columns: Vec<String> = key.iter().map(|key| format!("\"{key}\"")).collect();
+        let sql = format!(
+            "SELECT i.* FROM (SELECT {} FROM \"__there\" WHERE {edge}) t RIGHT ANTI JOIN \"__incoming\" i ON {}",
+            columns.join(", "),
+            same.join(" AND "),
+        );
+        let frame = session.query(&sql).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let streams = frame.execute_stream_partitioned().await.map_err(from_datafusion)?;
+        let streams = streams.into_iter().map(|stream| {
+            futures::TryStreamExt::map_err(stream, from_datafusion).boxed()
+        });
+        Ok(Rows::Streams { schema, streams: streams.collect() })
+    }
+
+    /// The window of the one incremental extract that a load's rows come from.
+    fn window_of(&self, load: &PlannedLoad) -> Option<&PlannedWindow> {
+        load.watermarks_of.iter().find_map(|extract| match &self.plan.step(extract)?.action {
+            Action::Extract(extract) => extract.window.as_ref(),
+            Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
+        })
+    }
+}
+
+/// The condition on the table's rows that can be met again: those from the window's start on.
+fn edge_condition(column: &str, window: &PlannedWindow, table: &SchemaRef) -> Result<String> {
+    let from = window.after.as_ref().map(crate::watermark::from_json).transpose()?;
+    let Some(connectors::Watermark::Value(value)) = from else { return Ok("true".to_owned()) };
+    let r#type = table.field_with_name(column).map(|field| field.data_type().clone())?;
+    let text = value.to_string().replace('\'', "''");
+    Ok(format!("\"{column}\" >= arrow_cast('{text}', '{type}') OR \"{column}\" IS NULL"))
+}
+
+fn require_key(key: &[String], rows: &SchemaRef, table: &SchemaRef) -> Result<()> {
+    for column in key {
+        if rows.field_with_name(column).is_err() || table.field_with_name(column).is_err() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("rows that are read again cannot be known again: the load has no column `{column}`"),
+            )
+            .help("load the watermark and the columns of `key` too, or say `unique: true` where it is"));
+        }
+    }
+    Ok(())
+}
+
+/// The write that a planned load asks another system for.
+pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &str) -> Write {
+    Write {
+        table: table.to_owned(),
+        mode: match &load.mode {
+            LoadMode::Append => connectors::WriteMode::Append,
+            LoadMode::Replace => connectors::WriteMode::Replace,
+            LoadMode::Merge { key } => connectors::WriteMode::Merge { key: key.clone() },
+        },
+        // Two loads of one run may write to the same system.
+        run: format!("{run}-{step}"),
+        options: load.options.clone(),
+    }
+}
+
+/// What may change, in the lake's words.
+pub(super) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
+    let one = |reaction| match reaction {
+        Reaction::Accept => lake::Reaction::Accept,
+        Reaction::Reject => lake::Reaction::Reject,
+        Reaction::Keep => lake::Reaction::Ignore,
+    };
+    lake::OnSchemaChange {
+        add: one(said.add),
+        widen: one(said.widen),
+        narrow: one(said.narrow),
+        drop: one(said.drop),
+    }
+}
+
+fn tell(progress: &dyn Progress, step: &StepName, batch: &RecordBatch) -> u64 {
+    let (rows, bytes) = sizes(batch);
+    progress.event(ProgressEvent::Wrote { step: step.clone(), rows, bytes });
+    rows
+}
+
+fn died(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Internal, "a writer died").caused_by(error)
+}

@@ -1,0 +1,14 @@
+//! Plan → staged rows → commits.
+//!
+//! Everything is staged first and checked; only then is anything committed, one target after the other. Dropping an
+//! execution before that leaves nothing that anybody can see.
+
+mod check;
+mod commit;
+mod executor;
+mod load;
+mod quarantine;
+mod rows;
+
+pub(crate) use commit::{Committed, committed_before};
+pub(crate) use executor::Executor;

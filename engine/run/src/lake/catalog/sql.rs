@@ -1,0 +1,214 @@
+//! A catalog in two SQL tables, the same ones that `PyIceberg` and Java's JDBC catalog use.
+//!
+//! The database holds one pointer a table; metadata files are written beside the data, each under a new name, and are
+//! never changed. Knows nothing of which database it is: that is [`Pointers`].
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connectors::{Error, ErrorKind, Result};
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::table::Table;
+use iceberg::{MetadataLocation, TableCreation};
+use uuid::Uuid;
+
+use super::{Catalog, Change, CommitError, Draft, table};
+use crate::lake::failure::failed;
+use crate::lake::id::TableId;
+use crate::lake::storage::Warehouse;
+
+/// The tables, as `PyIceberg` makes them.
+pub(super) const CREATE_TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS iceberg_tables (
+        catalog_name VARCHAR(255) NOT NULL,
+        table_namespace VARCHAR(255) NOT NULL,
+        table_name VARCHAR(255) NOT NULL,
+        metadata_location VARCHAR(1000),
+        previous_metadata_location VARCHAR(1000),
+        iceberg_type VARCHAR(5),
+        PRIMARY KEY (catalog_name, table_namespace, table_name))",
+    "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
+        catalog_name VARCHAR(255) NOT NULL,
+        namespace VARCHAR(255) NOT NULL,
+        property_key VARCHAR(255) NOT NULL,
+        property_value VARCHAR(1000) NOT NULL,
+        PRIMARY KEY (catalog_name, namespace, property_key))",
+];
+/// All tables of a catalog.
+pub(super) const LIST: &str = "SELECT table_namespace, table_name FROM iceberg_tables
+    WHERE catalog_name = $1 AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)
+    ORDER BY table_namespace, table_name";
+/// The pointer of a table.
+pub(super) const FIND: &str = "SELECT metadata_location FROM iceberg_tables
+    WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3
+    AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)";
+/// Makes a namespace known.
+pub(super) const ADD_NAMESPACE: &str = "INSERT INTO iceberg_namespace_properties
+    (catalog_name, namespace, property_key, property_value) VALUES ($1, $2, 'exists', 'true')
+    ON CONFLICT DO NOTHING";
+/// Makes a table visible.
+pub(super) const INSERT: &str = "INSERT INTO iceberg_tables
+    (catalog_name, table_namespace, table_name, metadata_location, previous_metadata_location, iceberg_type)
+    VALUES ($1, $2, $3, $4, NULL, 'TABLE') ON CONFLICT DO NOTHING";
+/// Moves a pointer, if it is where we think it is.
+pub(super) const SWAP: &str = "UPDATE iceberg_tables
+    SET metadata_location = $4, previous_metadata_location = $5
+    WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND metadata_location = $5";
+
+/// Why a statement that moves a pointer did not answer.
+pub(super) enum MoveError {
+    /// The database refused it whole, because of somebody else's at the same time.
+    Refused(Error),
+    /// The database could not be asked at all.
+    NotSent(Error),
+    /// It was asked and the reply was lost.
+    Unknown(Error),
+}
+
+/// The pointers in one kind of database.
+#[async_trait]
+pub(super) trait Pointers: Send + Sync {
+    /// The namespace and name of every table, sorted.
+    async fn list(&self) -> Result<Vec<(String, String)>>;
+
+    /// Where a table's metadata is.
+    async fn find(&self, id: &TableId) -> Result<Option<String>>;
+
+    /// Adds a pointer; false where there is one.
+    async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError>;
+
+    /// Moves a pointer from `old` to `new`; false where it is not at `old`.
+    async fn swap(&self, id: &TableId, old: &str, new: &str) -> Result<bool, MoveError>;
+
+    /// Asks whether the database is there and what it is.
+    async fn probe(&self) -> Result<String>;
+}
+
+/// The catalog over some database.
+pub(super) struct SqlCatalog {
+    pointers: Box<dyn Pointers>,
+    warehouse: Arc<Warehouse>,
+}
+
+impl SqlCatalog {
+    /// A catalog over this database.
+    pub(super) fn new(pointers: Box<dyn Pointers>, warehouse: Arc<Warehouse>) -> Self {
+        Self {
+            pointers,
+            warehouse,
+        }
+    }
+}
+
+#[async_trait]
+impl Catalog for SqlCatalog {
+    async fn tables(&self) -> Result<Vec<TableId>> {
+        let rows = self.pointers.list().await?;
+        Ok(rows
+            .into_iter()
+            .map(|(namespace, name)| TableId { namespace, name })
+            .collect())
+    }
+
+    async fn load(&self, id: &TableId) -> Result<Option<Table>> {
+        let Some(location) = self.pointers.find(id).await? else {
+            return Ok(None);
+        };
+        let file_io = self.warehouse.file_io();
+        let metadata = TableMetadata::read_from(&file_io, &location)
+            .await
+            .map_err(|error| {
+                failed("the metadata of a table cannot be read")(error)
+                    .with("table", id)
+                    .with("metadata", &location)
+            })?;
+        table(id, file_io, Some(location), metadata).map(Some)
+    }
+
+    async fn draft(&self, id: &TableId, mut creation: TableCreation) -> Result<Draft> {
+        let uuid = Uuid::new_v4();
+        creation.location = Some(self.warehouse.place(id, uuid));
+        let built = TableMetadataBuilder::from_table_creation(creation)
+            .map(|builder| builder.assign_uuid(uuid))
+            .and_then(TableMetadataBuilder::build)
+            .map_err(|error| failed("the table cannot be made")(error).with("table", id))?;
+        Ok(Draft {
+            metadata: built.metadata,
+            updates: built.changes,
+            file_io: self.warehouse.file_io(),
+            made: None,
+        })
+    }
+
+    async fn commit(&self, change: Change<'_>) -> Result<(), CommitError> {
+        let old = change
+            .base
+            .and_then(Table::metadata_location)
+            .map(str::to_owned);
+        let (metadata, location) = next(&change, old.clone()).map_err(|error| {
+            CommitError::Failed(
+                failed("the change does not fit the table")(error).with("table", change.id),
+            )
+        })?;
+        metadata
+            .write_to(change.file_io, &location)
+            .await
+            .map_err(|error| {
+                CommitError::Failed(
+                    failed("the metadata of a table cannot be written")(error)
+                        .with("table", change.id),
+                )
+            })?;
+        let new = location.to_string();
+        let moved = match &old {
+            Some(old) => self.pointers.swap(change.id, old, &new).await,
+            None => self.pointers.insert(change.id, &new).await,
+        };
+        let error = match moved {
+            Ok(true) => return Ok(()),
+            Ok(false) => CommitError::Conflict(
+                Error::new(
+                    ErrorKind::Conflict,
+                    "the table was changed by somebody else",
+                )
+                .with("table", change.id),
+            ),
+            Err(MoveError::Refused(error)) => CommitError::Conflict(error),
+            Err(MoveError::NotSent(error)) => CommitError::Failed(error),
+            // The metadata file stays: the pointer may be at it.
+            Err(MoveError::Unknown(error)) => return Err(CommitError::Unknown(error)),
+        };
+        if let Err(error) = change.file_io.delete(&new).await {
+            tracing::debug!(file = new, %error, "an unused metadata file stays behind");
+        }
+        Err(error)
+    }
+
+    async fn probe(&self) -> Result<String> {
+        self.pointers.probe().await
+    }
+}
+
+/// The metadata after a change, and the name of its file.
+fn next(
+    change: &Change<'_>,
+    old: Option<String>,
+) -> iceberg::Result<(TableMetadata, MetadataLocation)> {
+    let before = change.base.map_or(change.initial, |base| base.metadata());
+    for requirement in &change.requirements {
+        requirement.check(change.base.map(Table::metadata))?;
+    }
+    let mut builder = before.clone().into_builder(old.clone());
+    for update in &change.updates {
+        builder = update.clone().apply(builder)?;
+    }
+    let metadata = builder.build()?.metadata;
+    let location = match old {
+        Some(old) => MetadataLocation::from_str(&old)?
+            .with_next_version()
+            .with_new_metadata(&metadata),
+        None => MetadataLocation::new_with_metadata(metadata.location(), &metadata),
+    };
+    Ok((metadata, location))
+}

@@ -1,0 +1,217 @@
+//! The pointers in a `SQLite` file on this machine.
+//!
+//! Reading never makes the file: a plan of a project that has not run yet writes nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connectors::{Error, ErrorKind, Result};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use tokio::sync::OnceCell;
+
+use super::CATALOG_NAME;
+use super::sql::{ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, MoveError, Pointers, SWAP};
+use crate::lake::id::TableId;
+
+/// How long a statement waits for another process's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections; one writes at a time anyway.
+const CONNECTIONS: u32 = 4;
+/// `SQLITE_BUSY` and `SQLITE_LOCKED`, the low byte of the extended codes.
+const BUSY_CODES: [i32; 2] = [5, 6];
+
+/// The pointers in one file.
+pub(super) struct SqlitePointers {
+    path: PathBuf,
+    pool: OnceCell<SqlitePool>,
+    tables_made: OnceCell<()>,
+}
+
+impl SqlitePointers {
+    /// The pointers in this file, which need not exist.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            pool: OnceCell::new(),
+            tables_made: OnceCell::new(),
+        }
+    }
+
+    async fn pool(&self) -> Result<&SqlitePool> {
+        let connect = async || {
+            let options = SqliteConnectOptions::new()
+                .filename(&self.path)
+                .create_if_missing(false)
+                .busy_timeout(BUSY_TIMEOUT);
+            SqlitePoolOptions::new()
+                .max_connections(CONNECTIONS)
+                .connect_with(options)
+                .await
+        };
+        self.pool
+            .get_or_try_init(connect)
+            .await
+            .map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: sqlx::Error) -> Error {
+        Error::new(ErrorKind::Unavailable, "the catalog cannot be read")
+            .with("catalog", self.path.display())
+            .caused_by(error)
+    }
+
+    /// The pool, where the file holds a catalog.
+    async fn existing(&self) -> Result<Option<&SqlitePool>> {
+        if !tokio::fs::try_exists(&self.path).await.unwrap_or(false) {
+            return Ok(None);
+        }
+        let pool = self.pool().await?;
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'")
+                .fetch_optional(pool)
+                .await
+                .map_err(|error| self.unreadable(error))?;
+        Ok(found.map(|_| pool))
+    }
+
+    /// The pool, with file and tables made.
+    async fn writable(&self) -> Result<&SqlitePool, MoveError> {
+        let make = async || -> Result<()> {
+            let unwritable = |error: Box<dyn std::error::Error + Send + Sync>| {
+                Error::new(ErrorKind::Unavailable, "the catalog cannot be made")
+                    .with("catalog", self.path.display())
+                    .caused_by(error)
+            };
+            if let Some(folder) = self.path.parent() {
+                tokio::fs::create_dir_all(folder)
+                    .await
+                    .map_err(|error| unwritable(error.into()))?;
+            }
+            tokio::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&self.path)
+                .await
+                .map_err(|error| unwritable(error.into()))?;
+            let pool = self.pool().await?;
+            // Readers then never block a commit. The mode is a property of the file.
+            sqlx::query("PRAGMA journal_mode = WAL")
+                .execute(pool)
+                .await
+                .map_err(|error| unwritable(error.into()))?;
+            for statement in CREATE_TABLES {
+                let made = sqlx::query(statement).execute(pool).await;
+                made.map_err(|error| unwritable(error.into()))?;
+            }
+            Ok(())
+        };
+        self.tables_made
+            .get_or_try_init(make)
+            .await
+            .map_err(MoveError::NotSent)?;
+        self.pool().await.map_err(MoveError::NotSent)
+    }
+}
+
+/// What an error of a statement that moves a pointer says about its effect.
+fn move_error(error: sqlx::Error) -> MoveError {
+    let busy = error.as_database_error().is_some_and(|database| {
+        let code = database.code().and_then(|code| code.parse::<i32>().ok());
+        code.is_some_and(|code| BUSY_CODES.contains(&(code & 0xff)))
+    });
+    let not_sent = matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed);
+    let failure = |kind, message| Error::new(kind, message).caused_by(error);
+    if busy {
+        MoveError::Refused(failure(ErrorKind::Conflict, "the catalog is busy"))
+    } else if not_sent {
+        MoveError::NotSent(failure(
+            ErrorKind::Unavailable,
+            "the catalog has no free connection",
+        ))
+    } else {
+        MoveError::Unknown(failure(
+            ErrorKind::CommitUnknown,
+            "the catalog did not confirm",
+        ))
+    }
+}
+
+#[async_trait]
+impl Pointers for SqlitePointers {
+    async fn list(&self) -> Result<Vec<(String, String)>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query_as(LIST)
+            .bind(CATALOG_NAME)
+            .fetch_all(pool)
+            .await;
+        rows.map_err(|error| self.unreadable(error))
+    }
+
+    async fn find(&self, id: &TableId) -> Result<Option<String>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query_scalar(FIND)
+            .bind(CATALOG_NAME)
+            .bind(&id.namespace)
+            .bind(&id.name);
+        let found: Option<Option<String>> = query
+            .fetch_optional(pool)
+            .await
+            .map_err(|error| self.unreadable(error))?;
+        Ok(found.flatten())
+    }
+
+    async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError> {
+        let pool = self.writable().await?;
+        // Taken with the write lock at once: a transaction that upgrades is refused without waiting.
+        let mut transaction = pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(move_error)?;
+        let namespace = sqlx::query(ADD_NAMESPACE)
+            .bind(CATALOG_NAME)
+            .bind(&id.namespace);
+        namespace
+            .execute(&mut *transaction)
+            .await
+            .map_err(move_error)?;
+        let pointer = sqlx::query(INSERT)
+            .bind(CATALOG_NAME)
+            .bind(&id.namespace)
+            .bind(&id.name)
+            .bind(new);
+        let done = pointer
+            .execute(&mut *transaction)
+            .await
+            .map_err(move_error)?;
+        transaction.commit().await.map_err(move_error)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn swap(&self, id: &TableId, old: &str, new: &str) -> Result<bool, MoveError> {
+        let pool = self.writable().await?;
+        let swap = sqlx::query(SWAP)
+            .bind(CATALOG_NAME)
+            .bind(&id.namespace)
+            .bind(&id.name);
+        let done = swap
+            .bind(new)
+            .bind(old)
+            .execute(pool)
+            .await
+            .map_err(move_error)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn probe(&self) -> Result<String> {
+        let tables = self.list().await?.len();
+        Ok(format!(
+            "SQLite catalog {}, {tables} tables",
+            self.path.display()
+        ))
+    }
+}

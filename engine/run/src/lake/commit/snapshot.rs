@@ -1,0 +1,274 @@
+//! Builds one snapshot: the manifests, the list of them, and the snapshot itself.
+//!
+//! Knows which files come and which go; knows nothing of catalogs and tries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connectors::{Error, ErrorKind, Result};
+use iceberg::spec::{
+    DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, SchemaRef, Snapshot,
+    SnapshotSummaryCollector, Summary, TableMetadata,
+};
+use uuid::Uuid;
+
+use super::summary;
+use super::target::Target;
+use crate::lake::failure::failed;
+
+/// Which files of the table go.
+#[derive(Clone, Debug)]
+pub(in crate::lake) enum Removal {
+    /// None.
+    None,
+    /// All.
+    All,
+}
+
+/// What happens when the table moved since the operation was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lake) enum ConflictPolicy {
+    /// It goes on top of what is there now.
+    Rebase,
+    /// It fails.
+    FailIfMoved,
+}
+
+/// One change of a table's files.
+#[derive(Clone, Debug)]
+pub(in crate::lake) struct SnapshotOp {
+    /// What the change is called.
+    pub(in crate::lake) operation: Operation,
+    /// Files that come.
+    pub(in crate::lake) added: Vec<DataFile>,
+    /// The partition spec that the files that come were written with.
+    pub(in crate::lake) spec_id: i32,
+    /// Files that go.
+    pub(in crate::lake) removal: Removal,
+    /// What happens when the table moved.
+    pub(in crate::lake) policy: ConflictPolicy,
+    /// What the summary says besides the counts.
+    pub(in crate::lake) properties: HashMap<String, String>,
+    /// The time of the commit, in milliseconds since 1970.
+    pub(in crate::lake) now_ms: i64,
+}
+
+/// A snapshot that no table has yet, and the files written for it.
+pub(super) struct Produced {
+    pub(super) snapshot: Snapshot,
+    pub(super) written: Vec<String>,
+}
+
+/// Writes the manifests of an operation on a target.
+pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced> {
+    let metadata = target.metadata();
+    if metadata.format_version() != FormatVersion::V2 {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "only tables of format 2 can be written",
+        )
+        .with("table", target.id())
+        .with("format", metadata.format_version()));
+    }
+    let mut producer = Producer {
+        target,
+        metadata,
+        snapshot_id: new_snapshot_id(metadata),
+        commit: Uuid::new_v4(),
+        written: Vec::new(),
+        manifests: Vec::new(),
+        summary: SnapshotSummaryCollector::default(),
+    };
+    producer.add(&op.added, op.spec_id).await?;
+    producer.keep(&op.removal).await?;
+    producer.finish(op).await
+}
+
+/// The work on one snapshot.
+struct Producer<'a> {
+    target: &'a Target,
+    metadata: &'a TableMetadata,
+    snapshot_id: i64,
+    commit: Uuid,
+    written: Vec<String>,
+    manifests: Vec<ManifestFile>,
+    summary: SnapshotSummaryCollector,
+}
+
+impl Producer<'_> {
+    /// Lists the files that come. They keep the partition spec they were written with, should the table have got
+    /// another since.
+    async fn add(&mut self, added: &[DataFile], spec_id: i32) -> Result<()> {
+        if added.is_empty() {
+            return Ok(());
+        }
+        let spec = self
+            .metadata
+            .partition_spec_by_id(spec_id)
+            .cloned()
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Internal,
+                    "files were written for an unknown partition spec",
+                )
+                .with("table", self.target.id())
+            })?;
+        let schema = Arc::clone(self.metadata.current_schema());
+        let mut writer = self.manifest(Arc::clone(&schema), &spec, ManifestContentType::Data)?;
+        for file in added {
+            self.summary
+                .add_file(file, Arc::clone(&schema), Arc::clone(&spec));
+            // The sequence number is inherited from the snapshot.
+            writer.add_file(file.clone(), -1).map_err(unwritable())?;
+        }
+        self.manifests
+            .push(writer.write_manifest_file().await.map_err(unwritable())?);
+        Ok(())
+    }
+
+    /// Carries over the manifests of the current snapshot, without the files that go.
+    async fn keep(&mut self, removal: &Removal) -> Result<()> {
+        let (Some(base), Some(current)) = (self.target.base(), self.metadata.current_snapshot())
+        else {
+            return Ok(());
+        };
+        let unreadable = || failed("the manifests of the table cannot be read");
+        let list = base
+            .manifest_list_reader(current)
+            .load()
+            .await
+            .map_err(unreadable())?;
+        for manifest in list.entries() {
+            // One that lists only files removed earlier has said all it has to say.
+            if !manifest.has_added_files() && !manifest.has_existing_files() {
+                continue;
+            }
+            match removal {
+                Removal::None => self.manifests.push(manifest.clone()),
+                Removal::All => self.drop_all(manifest).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Rewrites a manifest so that all its files are gone. It keeps its own schema and spec: partition values are
+    /// encoded by them.
+    async fn drop_all(&mut self, manifest: &ManifestFile) -> Result<()> {
+        let loaded = manifest
+            .load_manifest(self.target.file_io())
+            .await
+            .map_err(failed("a manifest of the table cannot be read"))?;
+        let (entries, own) = loaded.into_parts();
+        let spec = Arc::new(own.partition_spec().clone());
+        let mut writer = self.manifest(Arc::clone(own.schema()), &spec, manifest.content)?;
+        for entry in entries.iter().filter(|entry| entry.is_alive()) {
+            let file = entry.data_file().clone();
+            self.summary
+                .remove_file(&file, Arc::clone(own.schema()), Arc::clone(&spec));
+            writer
+                .add_delete_file(file, sequence_number(entry)?, entry.file_sequence_number)
+                .map_err(unwritable())?;
+        }
+        self.manifests
+            .push(writer.write_manifest_file().await.map_err(unwritable())?);
+        Ok(())
+    }
+
+    /// Opens a manifest.
+    fn manifest(
+        &mut self,
+        schema: SchemaRef,
+        spec: &PartitionSpec,
+        content: ManifestContentType,
+    ) -> Result<ManifestWriter> {
+        let number = self.written.len();
+        let path = format!(
+            "{}/metadata/{}-m{number}.avro",
+            self.metadata.location(),
+            self.commit
+        );
+        let output = self
+            .target
+            .file_io()
+            .new_output(&path)
+            .map_err(unwritable())?;
+        self.written.push(path);
+        let builder =
+            ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec.clone());
+        Ok(match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        })
+    }
+
+    /// Writes the list of manifests.
+    async fn finish(mut self, op: &SnapshotOp) -> Result<Produced> {
+        let metadata = self.metadata;
+        let location = metadata.location();
+        let list = format!(
+            "{location}/metadata/snap-{}-0-{}.avro",
+            self.snapshot_id, self.commit
+        );
+        let sequence = metadata.next_sequence_number();
+        let parent = metadata.current_snapshot_id();
+        let output = self
+            .target
+            .file_io()
+            .new_output(&list)
+            .map_err(unwritable())?;
+        self.written.push(list.clone());
+        let output = output.writer().await.map_err(unwritable())?;
+        let mut writer = ManifestListWriter::v2(output, self.snapshot_id, parent, sequence);
+        writer
+            .add_manifests(self.manifests.into_iter())
+            .map_err(unwritable())?;
+        writer.close().await.map_err(unwritable())?;
+        let before = metadata
+            .current_snapshot()
+            .map(|snapshot| snapshot.summary());
+        let additional_properties = summary::properties(&op.properties, &self.summary, before);
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(self.snapshot_id)
+            .with_parent_snapshot_id(parent)
+            .with_sequence_number(sequence)
+            // Clocks differ; a table's history may not run backwards.
+            .with_timestamp_ms(op.now_ms.max(metadata.last_updated_ms()))
+            .with_manifest_list(list)
+            .with_summary(Summary {
+                operation: op.operation.clone(),
+                additional_properties,
+            })
+            .with_schema_id(metadata.current_schema_id())
+            .build();
+        Ok(Produced {
+            snapshot,
+            written: self.written,
+        })
+    }
+}
+
+fn unwritable() -> impl FnOnce(iceberg::Error) -> Error {
+    failed("the manifests of the table cannot be written")
+}
+
+fn sequence_number(entry: &ManifestEntry) -> Result<i64> {
+    entry.sequence_number().ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidData,
+            "a manifest of the table lacks a sequence number",
+        )
+        .with("file", entry.file_path())
+    })
+}
+
+/// A number no snapshot of the table has.
+fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+    loop {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        let id = i64::try_from((high ^ low) >> 1).unwrap_or_default();
+        if id > 0 && metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
+}

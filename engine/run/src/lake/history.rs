@@ -1,0 +1,113 @@
+//! What the table itself remembers of runs: written into the snapshot summary in the same commit as the data, and
+//! read back from the lineage of `main`.
+//!
+//! This is the truth the engine returns to after a crash. Knows no I/O.
+
+use std::collections::{BTreeMap, HashMap};
+
+use iceberg::spec::{SnapshotRef, TableMetadata};
+
+const RUN: &str = "lakewright.run-id";
+const PIPELINE: &str = "lakewright.pipeline";
+const FINGERPRINT: &str = "lakewright.fingerprint";
+const WATERMARK: &str = "lakewright.watermark.";
+
+/// What a commit remembers of the run that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The run; committing it again changes nothing.
+    pub run: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The fingerprint of the pipeline's spec.
+    pub fingerprint: String,
+    /// How far each extract had read: step to watermark, as JSON.
+    pub watermarks: BTreeMap<String, String>,
+    /// The time of the commit, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+impl Stamp {
+    /// The stamp as properties of a snapshot summary.
+    pub(super) fn properties(&self) -> HashMap<String, String> {
+        let mut properties = HashMap::from([
+            (RUN.to_owned(), self.run.clone()),
+            (PIPELINE.to_owned(), self.pipeline.clone()),
+            (FINGERPRINT.to_owned(), self.fingerprint.clone()),
+        ]);
+        for (step, watermark) in &self.watermarks {
+            properties.insert(format!("{WATERMARK}{step}"), watermark.clone());
+        }
+        properties
+    }
+}
+
+/// What the newest snapshot that one of our runs made says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// The snapshot.
+    pub snapshot_id: i64,
+    /// When it was committed, in milliseconds since 1970.
+    pub committed_ms: i64,
+    /// The run.
+    pub run: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The fingerprint of the pipeline's spec.
+    pub fingerprint: String,
+    /// How far each extract had read.
+    pub watermarks: BTreeMap<String, String>,
+}
+
+/// The snapshots of `main`, newest first, as far back as they have not expired.
+fn lineage(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
+    std::iter::successors(metadata.current_snapshot(), |snapshot| {
+        snapshot
+            .parent_snapshot_id()
+            .and_then(|parent| metadata.snapshot_by_id(parent))
+    })
+}
+
+/// A property of a snapshot's summary.
+fn property<'a>(snapshot: &'a SnapshotRef, key: &str) -> Option<&'a String> {
+    snapshot.summary().additional_properties.get(key)
+}
+
+/// The snapshot this run made, where it is part of `main`.
+pub(super) fn committed<'a>(metadata: &'a TableMetadata, run: &str) -> Option<&'a SnapshotRef> {
+    lineage(metadata).find(|snapshot| property(snapshot, RUN).is_some_and(|found| found == run))
+}
+
+/// The newest watermark of a step of a pipeline.
+pub(super) fn watermark(metadata: &TableMetadata, pipeline: &str, step: &str) -> Option<String> {
+    let key = format!("{WATERMARK}{step}");
+    lineage(metadata)
+        .filter(|snapshot| property(snapshot, PIPELINE).is_some_and(|found| found == pipeline))
+        .find_map(|snapshot| property(snapshot, &key).cloned())
+}
+
+/// The newest of our runs.
+pub(super) fn last_run(metadata: &TableMetadata) -> Option<LastRun> {
+    let of = |snapshot: &SnapshotRef, key| property(snapshot, key).cloned().unwrap_or_default();
+    let snapshot = lineage(metadata).find(|snapshot| property(snapshot, RUN).is_some())?;
+    let watermarks = snapshot.summary().additional_properties.iter();
+    Some(LastRun {
+        snapshot_id: snapshot.snapshot_id(),
+        committed_ms: snapshot.timestamp_ms(),
+        run: of(snapshot, RUN),
+        pipeline: of(snapshot, PIPELINE),
+        fingerprint: of(snapshot, FINGERPRINT),
+        watermarks: watermarks
+            .filter_map(|(key, value)| {
+                Some((key.strip_prefix(WATERMARK)?.to_owned(), value.clone()))
+            })
+            .collect(),
+    })
+}
+
+/// A count from a snapshot's summary.
+pub(super) fn count(snapshot: &SnapshotRef, key: &str) -> u64 {
+    property(snapshot, key)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+}

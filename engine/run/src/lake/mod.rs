@@ -1,0 +1,76 @@
+//! The lake: Iceberg tables, read and written.
+//!
+//! The only place that knows the Iceberg library. Takes and gives Arrow and DataFusion tables; knows nothing of specs,
+//! plans and connectors, and of runs only what a table remembers of them.
+
+mod catalog;
+mod commit;
+mod failure;
+mod history;
+mod id;
+mod options;
+mod partition;
+mod scan;
+mod schema;
+mod stage;
+mod storage;
+mod table;
+mod writer;
+
+use std::sync::Arc;
+
+use connectors::Result;
+
+use self::catalog::Catalog;
+pub use self::commit::Committed;
+pub use self::history::{LastRun, Stamp};
+pub use self::id::TableId;
+pub use self::options::{CatalogOptions, RestOptions, S3Options, WarehouseOptions};
+pub use self::schema::{Column, Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
+pub use self::stage::{
+    DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, WriteMode, schema_change,
+};
+use self::storage::Warehouse;
+pub use self::table::LakeTable;
+pub use self::writer::{StageWriter, WrittenFiles};
+
+/// A catalog and a warehouse.
+#[derive(Clone)]
+pub struct Lake {
+    catalog: Arc<dyn Catalog>,
+    warehouse: Arc<Warehouse>,
+}
+
+impl Lake {
+    /// A lake. Nothing is written, and nothing asked, before the first use.
+    pub fn open(catalog: CatalogOptions, warehouse: WarehouseOptions) -> Result<Self> {
+        let warehouse = Arc::new(Warehouse::open(warehouse)?);
+        let catalog = catalog::open(catalog, &warehouse)?;
+        Ok(Self { catalog, warehouse })
+    }
+
+    /// The names of all tables, sorted.
+    pub async fn tables(&self) -> Result<Vec<TableId>> {
+        self.catalog.tables().await
+    }
+
+    /// A table as it is now; `None` where there is none.
+    pub async fn table(&self, id: &TableId) -> Result<Option<LakeTable>> {
+        let table = self.catalog.load(id).await?;
+        table
+            .map(|table| LakeTable::new(id.clone(), table))
+            .transpose()
+    }
+
+    /// Begins a write. Nothing of it is visible before its commit.
+    pub async fn stage(&self, request: StageRequest) -> Result<TableStage> {
+        TableStage::plan(Arc::clone(&self.catalog), request).await
+    }
+
+    /// Asks whether catalog and warehouse are there and what they are; one line without a secret.
+    pub async fn probe(&self) -> Result<String> {
+        let catalog = self.catalog.probe().await?;
+        let warehouse = self.warehouse.probe().await?;
+        Ok(format!("{catalog}; warehouse {warehouse}"))
+    }
+}

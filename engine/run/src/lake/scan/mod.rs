@@ -1,0 +1,216 @@
+//! Reads a table in DataFusion: files planned once, read in parallel, with row counts for the optimiser.
+
+mod exec;
+mod filter;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::common::stats::{Precision, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+use iceberg::scan::FileScanTask;
+use iceberg::spec::DataContentType;
+use iceberg::table::Table;
+
+use self::exec::LakeExec;
+use self::filter::{exact_in_reader, predicate};
+
+/// A table of the lake, as it was when it was loaded.
+#[derive(Debug)]
+pub(super) struct LakeScan {
+    table: Table,
+    schema: SchemaRef,
+}
+
+impl LakeScan {
+    /// The rows of a table, with these columns.
+    pub(super) const fn new(table: Table, schema: SchemaRef) -> Self {
+        Self { table, schema }
+    }
+
+    /// The files with rows that may be wanted.
+    async fn plan(&self, columns: Vec<String>, filters: &[Expr]) -> Result<Vec<FileScanTask>> {
+        let mut scan = self.table.scan().select(columns);
+        let schema = self.table.metadata().current_schema();
+        let keep_in_reader = exact_in_reader(filters, schema);
+        if let Some(predicate) = predicate(filters, schema) {
+            scan = scan.with_filter(predicate);
+        }
+        let planned = scan
+            .build()
+            .map_err(external)?
+            .plan_files()
+            .await
+            .map_err(external)?;
+        let mut tasks: Vec<FileScanTask> = planned.try_collect().await.map_err(external)?;
+        for task in &mut tasks {
+            if !keep_in_reader {
+                task.predicate = None;
+            }
+        }
+        self.drop_unrelated_deletes(&mut tasks).await?;
+        Ok(tasks)
+    }
+
+    /// Forgets position deletes that name another data file: the library matches them by partition alone, and every
+    /// file of a partition would read all of them.
+    async fn drop_unrelated_deletes(&self, tasks: &mut [FileScanTask]) -> Result<()> {
+        if tasks.iter().all(|task| task.deletes.is_empty()) {
+            return Ok(());
+        }
+        let targets = self.delete_targets().await.map_err(external)?;
+        for task in tasks {
+            let path = &task.data_file_path;
+            task.deletes.retain(|delete| {
+                delete.file_type != DataContentType::PositionDeletes
+                    || targets
+                        .get(&delete.file_path)
+                        .is_none_or(|target| target == path)
+            });
+        }
+        Ok(())
+    }
+
+    /// The data file that each position-delete file names, where it names one.
+    async fn delete_targets(&self) -> iceberg::Result<HashMap<String, String>> {
+        let mut targets = HashMap::new();
+        let Some(snapshot) = self.table.metadata().current_snapshot() else {
+            return Ok(targets);
+        };
+        let list = self.table.manifest_list_reader(snapshot).load().await?;
+        let deletes = iceberg::spec::ManifestContentType::Deletes;
+        for manifest in list
+            .entries()
+            .iter()
+            .filter(|manifest| manifest.content == deletes)
+        {
+            for entry in manifest
+                .load_manifest(self.table.file_io())
+                .await?
+                .entries()
+            {
+                if let Some(target) = entry.data_file().referenced_data_file() {
+                    targets.insert(entry.file_path().to_owned(), target);
+                }
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// An error of the Iceberg library as `DataFusion` carries it.
+fn external(error: iceberg::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[async_trait]
+impl TableProvider for LakeScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let schema = self.table.metadata().current_schema();
+        let support = |filter: &&Expr| {
+            if predicate(std::slice::from_ref(*filter), schema).is_some() {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        let mut tasks = self.plan(columns, filters).await?;
+        let exact = filters.is_empty();
+        if let Some(limit) = limit.filter(|_| exact) {
+            tasks = enough(tasks, limit);
+        }
+        let statistics = statistics(&tasks, &schema, exact);
+        let groups = spread(tasks, session.config().target_partitions());
+        Ok(Arc::new(LakeExec::new(
+            self.table.clone(),
+            groups,
+            schema,
+            statistics,
+        )))
+    }
+}
+
+/// The first files that together have this many rows.
+fn enough(tasks: Vec<FileScanTask>, limit: usize) -> Vec<FileScanTask> {
+    let mut missing = limit as u64;
+    let wanted = |task: &FileScanTask| {
+        let wanted = missing > 0;
+        if task.deletes.is_empty() {
+            missing = missing.saturating_sub(task.record_count.unwrap_or(0));
+        }
+        wanted
+    };
+    tasks.into_iter().take_while(wanted).collect()
+}
+
+/// What is known of the rows before they are read.
+fn statistics(tasks: &[FileScanTask], schema: &SchemaRef, all_rows: bool) -> Statistics {
+    let counted = tasks
+        .iter()
+        .all(|task| task.deletes.is_empty() && task.record_count.is_some());
+    let rows: u64 = tasks.iter().filter_map(|task| task.record_count).sum();
+    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+    let bytes: u64 = tasks.iter().map(|task| task.file_size_in_bytes).sum();
+    let mut statistics = Statistics::new_unknown(schema);
+    let exact = counted && all_rows;
+    statistics.num_rows = if exact {
+        Precision::Exact(rows)
+    } else {
+        Precision::Inexact(rows)
+    };
+    statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+    statistics
+}
+
+/// Spreads files over readers so that each has about the same number of bytes.
+fn spread(mut tasks: Vec<FileScanTask>, readers: usize) -> Vec<Vec<FileScanTask>> {
+    let readers = readers.min(tasks.len()).max(1);
+    tasks.sort_by_key(|task| Reverse(task.file_size_in_bytes));
+    let mut groups: Vec<(u64, Vec<FileScanTask>)> = vec![(0, Vec::new()); readers];
+    for task in tasks {
+        if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            *bytes += task.file_size_in_bytes;
+            group.push(task);
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}

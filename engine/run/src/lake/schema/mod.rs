@@ -1,0 +1,23 @@
+//! Columns: Arrow's, Iceberg's, and how a table's columns follow those of the rows that arrive.
+//!
+//! Pure: knows types, not files.
+
+mod change;
+mod conform;
+mod types;
+
+pub use change::{Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
+pub(super) use change::{compare, evolve};
+pub(super) use conform::Conform;
+pub(super) use types::{column, fresh, type_word};
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The name.
+    pub name: String,
+    /// The type, as Iceberg writes it: `decimal(15,2)`, `timestamptz`, `list<string>`.
+    pub type_: String,
+    /// Whether every row has a value.
+    pub required: bool,
+}

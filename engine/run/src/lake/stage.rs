@@ -1,0 +1,275 @@
+//! A write of one table, from the request to the commit: plan, stage, commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use connectors::{Error, ErrorKind, Result};
+use iceberg::TableCreation;
+use iceberg::spec::{FormatVersion, Operation, Schema, SortOrder};
+use iceberg::table::Table;
+
+use super::catalog::Catalog;
+use super::commit::{self, Committed, ConflictPolicy, Removal, SnapshotOp, Target};
+use super::failure::failed;
+use super::history::Stamp;
+use super::id::TableId;
+use super::partition;
+use super::schema::{self, OnSchemaChange, TableChange};
+use super::table::LakeTable;
+use super::writer::{Shape, StageWriter, WrittenFiles};
+
+/// The size of files where none is asked for.
+pub const DEFAULT_TARGET_FILE_BYTES: u64 = 256 << 20;
+
+/// How rows meet what is in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteMode {
+    /// They are added. Goes on top of what others commit meanwhile.
+    Append,
+    /// They become the whole content. Fails when others commit meanwhile: their rows would be lost.
+    Replace,
+}
+
+/// Everything that decides what a write does.
+#[derive(Clone, Debug)]
+pub struct StageRequest {
+    /// The table.
+    pub table: TableId,
+    /// How rows meet what is there.
+    pub mode: WriteMode,
+    /// The columns of the rows that will come.
+    pub schema: SchemaRef,
+    /// How a new table is cut: `month(visit_date)`. A table that is there must be cut the same way, unless empty.
+    pub partition_by: Vec<String>,
+    /// How rows are sorted within files: `visit_date`, `ward_id desc`.
+    pub sort_by: Vec<String>,
+    /// Properties of a new table.
+    pub properties: BTreeMap<String, String>,
+    /// The size at which a file ends.
+    pub target_file_bytes: u64,
+    /// What happens when the columns differ.
+    pub on_schema_change: OnSchemaChange,
+    /// The snapshot a replace was planned on; the one there is now when `None`.
+    pub base_snapshot: Option<i64>,
+}
+
+impl StageRequest {
+    /// A write with everything else left to the defaults.
+    pub fn new(table: TableId, mode: WriteMode, schema: SchemaRef) -> Self {
+        Self {
+            table,
+            mode,
+            schema,
+            partition_by: Vec::new(),
+            sort_by: Vec::new(),
+            properties: BTreeMap::new(),
+            target_file_bytes: DEFAULT_TARGET_FILE_BYTES,
+            on_schema_change: OnSchemaChange::default(),
+            base_snapshot: None,
+        }
+    }
+}
+
+/// What a write of these rows does to the columns of a table.
+pub fn schema_change(existing: Option<&LakeTable>, incoming: &SchemaRef) -> Result<TableChange> {
+    let Some(table) = existing else {
+        let fields = schema::fresh(incoming.fields(), 1)?;
+        let columns = fields.iter().map(|field| schema::column(field)).collect();
+        return Ok(TableChange::Create { columns });
+    };
+    let evolution = schema::compare(table.iceberg().metadata().current_schema(), incoming)?;
+    Ok(if evolution.is_empty() {
+        TableChange::Unchanged
+    } else {
+        TableChange::Evolve(evolution)
+    })
+}
+
+/// A write that has begun. Nothing of it is visible.
+pub struct TableStage {
+    catalog: Arc<dyn Catalog>,
+    target: Target,
+    shape: Arc<Shape>,
+    mode: WriteMode,
+    writers: AtomicUsize,
+}
+
+impl TableStage {
+    /// Plans a write: on the table that is there, or on one that the commit makes.
+    pub(super) async fn plan(catalog: Arc<dyn Catalog>, request: StageRequest) -> Result<Self> {
+        let existing = catalog.load(&request.table).await?;
+        let (target, sort) = match existing {
+            Some(table) => onto(table, &request)?,
+            None => make(catalog.as_ref(), &request).await?,
+        };
+        let shape = Shape::of(
+            target.metadata(),
+            target.file_io().clone(),
+            &sort,
+            request.target_file_bytes,
+        )?;
+        Ok(Self {
+            catalog,
+            target,
+            shape: Arc::new(shape),
+            mode: request.mode,
+            writers: AtomicUsize::new(0),
+        })
+    }
+
+    /// A writer; several may write at the same time.
+    pub fn writer(&self) -> Result<StageWriter> {
+        let number = self.writers.fetch_add(1, Ordering::Relaxed);
+        StageWriter::open(Arc::clone(&self.shape), number)
+    }
+
+    /// Ends writing.
+    pub fn staged(self, written: Vec<WrittenFiles>) -> Staged {
+        let rows = written.iter().map(WrittenFiles::rows).sum();
+        let files = written
+            .into_iter()
+            .flat_map(|written| written.files)
+            .collect();
+        let (operation, removal, policy) = match self.mode {
+            WriteMode::Append => (Operation::Append, Removal::None, ConflictPolicy::Rebase),
+            WriteMode::Replace => (
+                Operation::Overwrite,
+                Removal::All,
+                ConflictPolicy::FailIfMoved,
+            ),
+        };
+        let op = SnapshotOp {
+            operation,
+            added: files,
+            spec_id: self.target.metadata().default_partition_spec_id(),
+            removal,
+            policy,
+            properties: std::collections::HashMap::new(),
+            now_ms: 0,
+        };
+        Staged {
+            catalog: self.catalog,
+            target: self.target,
+            op,
+            rows,
+        }
+    }
+}
+
+/// Rows written and not visible.
+pub struct Staged {
+    catalog: Arc<dyn Catalog>,
+    target: Target,
+    op: SnapshotOp,
+    rows: u64,
+}
+
+impl Staged {
+    /// How many rows wait.
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Makes the rows visible, all at once, and remembers the run in the same step. A run that had committed before
+    /// changes nothing. `CommitUnknown` when it may have happened.
+    pub async fn commit(mut self, stamp: &Stamp) -> Result<Committed> {
+        self.op.properties = stamp.properties();
+        self.op.now_ms = stamp.now_ms;
+        let file_io = self.target.file_io().clone();
+        let done = commit::commit(self.catalog.as_ref(), self.target, &self.op, &stamp.run).await;
+        let unused = match &done {
+            Ok(committed) => committed.already,
+            Err(not) => not.certain,
+        };
+        if unused {
+            commit::remove(&file_io, &paths(&self.op)).await;
+        }
+        done.map_err(|not| not.error)
+    }
+
+    /// Removes the rows.
+    pub async fn discard(self) {
+        commit::remove(self.target.file_io(), &paths(&self.op)).await;
+    }
+}
+
+fn paths(op: &SnapshotOp) -> Vec<String> {
+    op.added
+        .iter()
+        .map(|file| file.file_path().to_owned())
+        .collect()
+}
+
+/// A write onto a table that is there.
+fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
+    let metadata = table.metadata();
+    let now = metadata.current_snapshot_id();
+    if request.mode == WriteMode::Replace
+        && request.base_snapshot.is_some_and(|base| Some(base) != now)
+    {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            "the table was changed since the run was planned",
+        )
+        .with("table", &request.table)
+        .help("run the pipeline again: it reads the table as it is now"));
+    }
+    let current = metadata.current_schema();
+    let evolution = schema::compare(current, &request.schema)
+        .map_err(|error| error.with("table", &request.table))?;
+    evolution
+        .check(request.on_schema_change)
+        .map_err(|error| error.with("table", &request.table))?;
+    let evolved = schema::evolve(
+        current,
+        metadata.last_column_id(),
+        &request.schema,
+        &evolution,
+        request.on_schema_change,
+    )?;
+    let columns = evolved.as_ref().unwrap_or(current);
+    if !request.partition_by.is_empty() {
+        let written = partition::partition_spec(&request.partition_by, columns)?;
+        if !partition::is_cut_by(metadata.default_partition_spec(), &written) {
+            let cut = partition::words(metadata.default_partition_spec(), current);
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the table is partitioned in another way",
+            )
+            .with("table", &request.table)
+            .with("partitioned by", format!("[{}]", cut.join(", ")))
+            .help("write `partition_by` as it is, leave it out, or load into another table"));
+        }
+    }
+    let sort = partition::sort_order(&request.sort_by, columns)?;
+    Ok((
+        Target::existing(request.table.clone(), table, evolved)?,
+        sort,
+    ))
+}
+
+/// A write that makes the table.
+async fn make(catalog: &dyn Catalog, request: &StageRequest) -> Result<(Target, SortOrder)> {
+    let columns = schema::fresh(request.schema.fields(), 1)
+        .map_err(|error| error.with("table", &request.table))?;
+    let schema = Schema::builder()
+        .with_fields(columns)
+        .build()
+        .map_err(failed("the rows have columns that no table can have"))?;
+    let sort = partition::sort_order(&request.sort_by, &schema)?;
+    let creation = TableCreation::builder()
+        .name(request.table.name.clone())
+        .partition_spec(partition::partition_spec(&request.partition_by, &schema)?)
+        .sort_order(sort.clone())
+        .properties(request.properties.clone())
+        .format_version(FormatVersion::V2)
+        .schema(schema)
+        .build();
+    let draft = catalog.draft(&request.table, creation).await?;
+    let target = Target::create(request.table.clone(), draft);
+    // Identifiers of columns are the catalog's to give.
+    let sort = partition::sort_order(&request.sort_by, target.metadata().current_schema())?;
+    Ok((target, sort))
+}

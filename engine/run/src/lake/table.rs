@@ -1,0 +1,108 @@
+//! A table as it was when it was loaded: its columns, its snapshot, what it remembers of runs.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use connectors::Result;
+use datafusion::catalog::TableProvider;
+use iceberg::arrow::schema_to_arrow_schema;
+use iceberg::table::Table;
+
+use super::failure::failed;
+use super::history::{self, LastRun};
+use super::id::TableId;
+use super::scan::LakeScan;
+use super::schema::{self, Column};
+
+/// A table as it was when it was loaded. Reading it again gives the same rows, whatever is committed meanwhile.
+#[derive(Clone)]
+pub struct LakeTable {
+    id: TableId,
+    table: Table,
+    arrow: SchemaRef,
+}
+
+impl LakeTable {
+    pub(super) fn new(id: TableId, table: Table) -> Result<Self> {
+        let arrow = schema_to_arrow_schema(table.metadata().current_schema()).map_err(|error| {
+            failed("the table has a column that cannot be read")(error).with("table", &id)
+        })?;
+        Ok(Self {
+            id,
+            table,
+            arrow: Arc::new(arrow),
+        })
+    }
+
+    pub(super) const fn iceberg(&self) -> &Table {
+        &self.table
+    }
+
+    /// The name.
+    pub const fn id(&self) -> &TableId {
+        &self.id
+    }
+
+    /// The columns, as rows read from it have them.
+    pub fn arrow_schema(&self) -> SchemaRef {
+        Arc::clone(&self.arrow)
+    }
+
+    /// The columns, for people.
+    pub fn columns(&self) -> Vec<Column> {
+        let fields = self.table.metadata().current_schema().as_struct().fields();
+        fields.iter().map(|field| schema::column(field)).collect()
+    }
+
+    /// How the table is cut: `month(visit_date)`.
+    pub fn partitioning(&self) -> Vec<String> {
+        let metadata = self.table.metadata();
+        super::partition::words(metadata.default_partition_spec(), metadata.current_schema())
+    }
+
+    /// The current snapshot; `None` before the first commit.
+    pub fn snapshot_id(&self) -> Option<i64> {
+        self.table.metadata().current_snapshot_id()
+    }
+
+    /// How many rows there are, as far as the summary of the snapshot says.
+    pub fn rows(&self) -> Option<u64> {
+        let snapshot = self.table.metadata().current_snapshot()?;
+        snapshot
+            .summary()
+            .additional_properties
+            .get("total-records")?
+            .parse()
+            .ok()
+    }
+
+    /// What the newest snapshot that a run of ours made says.
+    pub fn last_run(&self) -> Option<LastRun> {
+        history::last_run(self.table.metadata())
+    }
+
+    /// The newest watermark of a step of a pipeline, as it was committed.
+    pub fn watermark(&self, pipeline: &str, step: &str) -> Option<String> {
+        history::watermark(self.table.metadata(), pipeline, step)
+    }
+
+    /// The snapshot this run made.
+    pub fn committed(&self, run: &str) -> Option<i64> {
+        history::committed(self.table.metadata(), run).map(|snapshot| snapshot.snapshot_id())
+    }
+
+    /// The table's rows, for queries.
+    pub fn provider(&self) -> Arc<dyn TableProvider> {
+        Arc::new(LakeScan::new(self.table.clone(), Arc::clone(&self.arrow)))
+    }
+
+    /// The file that holds the table's metadata.
+    pub fn metadata_location(&self) -> Option<&str> {
+        self.table.metadata_location()
+    }
+
+    /// The folder of the table.
+    pub fn location(&self) -> &str {
+        self.table.metadata().location()
+    }
+}

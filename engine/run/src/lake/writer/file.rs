@@ -1,0 +1,82 @@
+//! One Parquet file being written.
+
+use arrow::array::RecordBatch;
+use connectors::{Error, ErrorKind, Result};
+use iceberg::spec::{DataFile, Struct};
+use iceberg::writer::CurrentFileStatus;
+use iceberg::writer::file_writer::{
+    FileWriter, FileWriterBuilder, ParquetWriter, ParquetWriterBuilder,
+};
+
+use super::properties::{ROW_GROUP_BYTES, properties};
+use super::shape::Shape;
+use crate::lake::failure::failed;
+
+/// One Parquet file being written.
+pub(super) struct OpenFile {
+    writer: ParquetWriter,
+    location: String,
+    /// Sorted runs in the file; a file of one run is sorted as a whole.
+    runs: usize,
+}
+
+impl OpenFile {
+    /// Opens a file; `first` are the rows that come first, which show how its columns are best encoded.
+    pub(super) async fn open(shape: &Shape, location: String, first: &RecordBatch) -> Result<Self> {
+        let output = shape
+            .file_io
+            .new_output(&location)
+            .map_err(|error| failed("a data file cannot be made")(error).with("file", &location))?;
+        let writer = ParquetWriterBuilder::new(properties(first)?, shape.schema.clone())
+            .build(output)
+            .await
+            .map_err(|error| failed("a data file cannot be made")(error).with("file", &location))?;
+        Ok(Self {
+            writer,
+            location,
+            runs: 0,
+        })
+    }
+
+    /// Adds a run of rows.
+    pub(super) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.runs += 1;
+        self.writer.write(rows).await.map_err(|error| {
+            failed("a data file cannot be written")(error).with("file", &self.location)
+        })
+    }
+
+    /// Bytes of the file so far, those in memory included.
+    pub(super) fn bytes(&self) -> usize {
+        self.writer.current_written_size()
+    }
+
+    /// Bytes of it that may still be in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes().min(ROW_GROUP_BYTES)
+    }
+
+    /// Closes the file.
+    pub(super) async fn finish(
+        self,
+        shape: &Shape,
+        partition: &Struct,
+    ) -> Result<Option<DataFile>> {
+        let closed = self.writer.close().await.map_err(|error| {
+            failed("a data file cannot be closed")(error).with("file", &self.location)
+        })?;
+        let Some(mut file) = closed.into_iter().next() else {
+            return Ok(None);
+        };
+        file.partition(partition.clone())
+            .partition_spec_id(shape.spec.spec_id());
+        if let Some(order) = shape.sort_order_id.filter(|_| self.runs == 1) {
+            file.sort_order_id(order);
+        }
+        file.build().map(Some).map_err(|error| {
+            Error::new(ErrorKind::Internal, "a data file lacks its description")
+                .with("file", &self.location)
+                .caused_by(error)
+        })
+    }
+}

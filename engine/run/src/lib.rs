@@ -1,0 +1,27 @@
+//! The engine that runs: plan → rows → staged files → commit → state.
+//!
+//! Knows the clock, secrets, connectors, DataFusion and the lake. Never sees YAML: it gets a checked `Project`.
+
+mod clock;
+mod connections;
+mod engine;
+mod execute;
+mod facts;
+pub mod lake;
+mod open;
+mod progress;
+mod project;
+mod query;
+mod runner;
+mod scratch;
+mod secret;
+pub mod state;
+mod tls;
+mod watermark;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use connectors::{BatchStream, Error, ErrorKind, Result};
+pub use engine::{Engine, Finding, LoadReport, RunReport, Settings};
+pub use progress::{Progress, ProgressEvent, Silent};
+pub use project::{Loaded, Registry, load_project};
+pub use tls::install_tls;

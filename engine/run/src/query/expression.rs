@@ -1,0 +1,42 @@
+//! A condition on rows, evaluated batch by batch.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::datatypes::Schema;
+use connectors::{Error, ErrorKind, Result};
+use datafusion::common::DFSchema;
+use datafusion::physical_plan::PhysicalExpr;
+
+use super::{Session, from_datafusion};
+
+/// A SQL condition, ready to be held against batches of one schema.
+pub(crate) struct RowCondition(Arc<dyn PhysicalExpr>);
+
+impl RowCondition {
+    /// Plans a condition for rows of this schema.
+    pub(crate) fn plan(session: &Session, sql: &str, schema: &Schema) -> Result<Self> {
+        let context = session.context();
+        let schema = DFSchema::try_from(schema.clone()).map_err(from_datafusion)?;
+        let condition = context
+            .parse_sql_expr(sql, &schema)
+            .and_then(|expr| context.create_physical_expr(expr, &schema))
+            .map_err(from_datafusion)?;
+        Ok(Self(condition))
+    }
+
+    /// Which rows pass: those for which the condition is true. NULL is not true.
+    pub(crate) fn passes(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let value = self.0.evaluate(batch).map_err(from_datafusion)?;
+        let array = value.into_array(batch.num_rows()).map_err(from_datafusion)?;
+        let passes = array.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "an expectation must be true or false")
+                .with("type", array.data_type())
+        })?;
+        Ok(if passes.null_count() == 0 {
+            passes.clone()
+        } else {
+            arrow::compute::prep_null_mask_filter(passes)
+        })
+    }
+}

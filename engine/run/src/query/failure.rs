@@ -1,0 +1,50 @@
+//! DataFusion's errors as ours.
+
+use connectors::{Error, ErrorKind};
+use datafusion::error::DataFusionError;
+
+/// Keeps our own error where one went through DataFusion, and names the kind of any other.
+pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
+    let error = match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => return *ours,
+            Err(inner) => DataFusionError::External(inner),
+        },
+        DataFusionError::Context(_, inner) => return from_datafusion(*inner),
+        DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+            Ok(inner) => return from_datafusion(inner),
+            Err(shared) => DataFusionError::Shared(shared),
+        },
+        DataFusionError::ArrowError(inner, trace) => match *inner {
+            arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(inner) => return from_datafusion(*inner),
+                Err(inner) => DataFusionError::External(inner),
+            },
+            other => DataFusionError::ArrowError(Box::new(other), trace),
+        },
+        other => other,
+    };
+    let (kind, message) = match &error {
+        DataFusionError::ResourcesExhausted(_) => (
+            ErrorKind::LimitExceeded,
+            "the query needs more memory than it may have and cannot spill".to_owned(),
+        ),
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => {
+            (ErrorKind::InvalidInput, format!("the query cannot be planned: {text}"))
+        }
+        DataFusionError::SchemaError(inner, _) => {
+            (ErrorKind::InvalidInput, format!("the query cannot be planned: {inner}"))
+        }
+        DataFusionError::SQL(inner, _) => (ErrorKind::InvalidInput, format!("the query cannot be parsed: {inner}")),
+        DataFusionError::Diagnostic(_, inner) => {
+            (ErrorKind::InvalidInput, format!("the query cannot be planned: {inner}"))
+        }
+        _ => (ErrorKind::InvalidData, "the query failed".to_owned()),
+    };
+    let help = (kind == ErrorKind::LimitExceeded).then_some("give it more with `--memory`");
+    let mut ours = Error::new(kind, message).caused_by(error);
+    if let Some(help) = help {
+        ours = ours.help(help);
+    }
+    ours
+}

@@ -1,0 +1,20 @@
+//! Where rows meet DataFusion: the session, sources and streams as tables, spooled rows.
+//!
+//! With `lake`'s table provider the only place that knows DataFusion.
+
+mod columns;
+mod expression;
+mod failure;
+mod predicate;
+mod session;
+mod source_table;
+mod spool;
+mod stream_table;
+
+pub(crate) use columns::columns_of;
+pub(crate) use expression::RowCondition;
+pub(crate) use failure::from_datafusion;
+pub(crate) use session::{Session, SessionOptions};
+pub(crate) use source_table::{SourceTable, Watch};
+pub(crate) use spool::Spool;
+pub(crate) use stream_table::stream_table;

@@ -1,0 +1,109 @@
+//! The DataFusion session of a run: memory that is bounded and spills, names taken as they are written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use connectors::Result;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::TableReference;
+
+use super::from_datafusion;
+
+/// Rows in a batch between steps.
+const BATCH_ROWS: usize = 8192;
+
+/// What a session may use.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionOptions {
+    /// The most memory that queries hold before they spill, in bytes.
+    pub memory_bytes: usize,
+    /// How many partitions are worked on at once.
+    pub parallel: usize,
+    /// Where spilled data goes.
+    pub scratch: PathBuf,
+}
+
+/// One session: the tables that a run's SQL can read.
+pub(crate) struct Session {
+    context: SessionContext,
+}
+
+impl Session {
+    /// A session without tables.
+    pub(crate) fn new(options: &SessionOptions) -> Result<Self> {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(options.parallel)
+            .with_batch_size(BATCH_ROWS)
+            .with_information_schema(true);
+        // Legacy systems have columns like `VisitID`: SQL means the name as it is written.
+        config.options_mut().sql_parser.enable_ident_normalization = false;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+            .with_temp_file_path(&options.scratch)
+            .build_arc()
+            .map_err(from_datafusion)?;
+        Ok(Self { context: SessionContext::new_with_config_rt(config, runtime) })
+    }
+
+    /// The context itself, for expressions.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Makes a step's rows readable under the step's name.
+    pub(crate) fn register_step(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        self.context.register_table(TableReference::bare(name), table).map_err(from_datafusion)?;
+        Ok(())
+    }
+
+    /// Makes a lake table readable as `namespace.name`.
+    pub(crate) fn register_lake_table(
+        &self,
+        namespace: &str,
+        name: &str,
+        table: Arc<dyn TableProvider>,
+    ) -> Result<()> {
+        let catalog_name = self.context.state().config_options().catalog.default_catalog.clone();
+        if let Some(catalog) = self.context.catalog(&catalog_name) {
+            let schema = if let Some(schema) = catalog.schema(namespace) {
+                schema
+            } else {
+                let schema: Arc<dyn SchemaProvider> = Arc::new(MemorySchemaProvider::new());
+                catalog.register_schema(namespace, Arc::clone(&schema)).map_err(from_datafusion)?;
+                schema
+            };
+            schema.register_table(name.to_owned(), table).map_err(from_datafusion)?;
+        }
+        Ok(())
+    }
+
+    /// A query's rows, not yet computed. Only queries: nothing that changes anything.
+    pub(crate) async fn query(&self, sql: &str) -> Result<DataFrame> {
+        let only_queries = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        self.context.sql_with_options(sql, only_queries).await.map_err(from_datafusion)
+    }
+
+    /// The relations that a query names, `[name]` or `[namespace, name]`, with every mention counted.
+    pub(crate) fn relations(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+        use datafusion::sql::sqlparser::ast::visit_relations;
+        let state = self.context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let statement = state.sql_to_statement(sql, &dialect).map_err(from_datafusion)?;
+        let mut relations = Vec::new();
+        if let datafusion::sql::parser::Statement::Statement(statement) = statement {
+            let _ = visit_relations(&*statement, |relation| {
+                let parts = relation.0.iter().filter_map(|part| part.as_ident());
+                relations.push(parts.map(|ident| ident.value.clone()).collect());
+                std::ops::ControlFlow::<()>::Continue(())
+            });
+        }
+        Ok(relations)
+    }
+}

@@ -1,0 +1,216 @@
+//! One run from start to end: which run it is, its attempts, its record.
+//!
+//! A run whose process died is gone on with under its own id and its own plan, so that what it had committed is known
+//! again. A run that has committed a part of its loads stays open until it has committed all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::{Error, ErrorKind, Result};
+use spec::model::{Pipeline, PipelineId, Retry};
+use spec::plan::Plan;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
+use crate::execute::{Committed, Executor, committed_before};
+use crate::progress::{Progress, ProgressEvent};
+use crate::scratch::Scratch;
+use crate::state::{RunEvent, RunId};
+
+/// The run that is to be carried out.
+struct Chosen {
+    run: RunId,
+    plan: Plan,
+    attempt: u32,
+    resumed: bool,
+}
+
+impl Engine {
+    /// Runs a pipeline once: by `sealed` where one is given, by a plan made now where none is. A run that a dead process
+    /// left behind is finished instead.
+    ///
+    /// # Errors
+    /// `Conflict` when the pipeline is running already or the world is not the one of the sealed plan; `Cancelled` when
+    /// `cancel` was called before anything was committed; else what went wrong.
+    pub async fn run(
+        &self,
+        id: &PipelineId,
+        sealed: Option<Plan>,
+        progress: Arc<dyn Progress>,
+        cancel: CancellationToken,
+    ) -> Result<RunReport> {
+        let pipeline = self.pipeline(id)?;
+        let _lock = self.state().await?.lock(id).await?;
+        let chosen = self.choose(pipeline, sealed, progress.as_ref()).await?;
+        let steps = chosen.plan.steps.iter().map(|step| step.name.clone()).collect();
+        progress.event(ProgressEvent::Planned { steps });
+        let done = Box::pin(self.attempts(pipeline, &chosen, &progress, &cancel)).await;
+        self.conclude(&chosen, done).await
+    }
+
+    /// Goes on with a run that was left behind, or starts a new one.
+    async fn choose(&self, pipeline: &Pipeline, sealed: Option<Plan>, progress: &dyn Progress) -> Result<Chosen> {
+        let left = self.state().await?.unfinished(&pipeline.id).await?;
+        let fresh = self.plan(&pipeline.id).await?;
+        if let Some(left) = left {
+            let attempts = left.events.iter().filter(|event| matches!(event.event, RunEvent::Started { .. })).count();
+            match planned(&left) {
+                Some(plan) if plan.spec == fresh.spec => {
+                    progress.event(ProgressEvent::Note {
+                        text: format!("going on with run {}, which was interrupted", left.run),
+                    });
+                    let attempt = u32::try_from(attempts).unwrap_or(u32::MAX).saturating_add(1);
+                    return Ok(Chosen { run: left.run, plan, attempt, resumed: true });
+                }
+                _ => {
+                    let why = "the pipeline's spec has changed since it was interrupted".to_owned();
+                    self.record(left.run, &pipeline.id, RunEvent::Abandoned { why }).await?;
+                }
+            }
+        }
+        let plan = match sealed {
+            Some(sealed) if sealed.fingerprint != fresh.fingerprint => return Err(moved(&sealed, &fresh)),
+            Some(sealed) => sealed,
+            None => fresh,
+        };
+        Ok(Chosen { run: RunId::new(self.now()), plan, attempt: 1, resumed: false })
+    }
+
+    /// Attempts until one succeeds or trying again cannot help.
+    async fn attempts(
+        &self,
+        pipeline: &Pipeline,
+        chosen: &Chosen,
+        progress: &Arc<dyn Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<(u32, Vec<Committed>)> {
+        let started = std::time::Instant::now();
+        let mut attempt = chosen.attempt;
+        loop {
+            let begun = RunEvent::Started {
+                plan: Box::new(chosen.plan.clone()),
+                attempt,
+                trigger: "manual".to_owned(),
+            };
+            self.record(chosen.run, &pipeline.id, begun).await?;
+            let result = self.attempt(chosen, progress, cancel).await;
+            let error = match result {
+                Ok(committed) => return Ok((attempt, committed)),
+                Err(error) => error,
+            };
+            let tried = attempt - chosen.attempt + 1;
+            let wait = backoff(&pipeline.retry, tried);
+            let late = pipeline.retry.deadline.is_some_and(|deadline| started.elapsed() + wait > deadline);
+            let hopeless = !error.is_retryable() || error.kind() == ErrorKind::Conflict;
+            if hopeless || tried >= pipeline.retry.attempts || late {
+                return Err(error);
+            }
+            progress.event(ProgressEvent::Note {
+                text: format!("attempt {attempt} failed: {error}; trying again in {} s", wait.as_secs_f32()),
+            });
+            tokio::select! {
+                () = tokio::time::sleep(wait) => attempt += 1,
+                () = cancel.cancelled() => return Err(cancelled()),
+            }
+        }
+    }
+
+    /// One attempt. Until the first commit it can be dropped at any time; from there on it is carried through.
+    async fn attempt(
+        &self,
+        chosen: &Chosen,
+        progress: &Arc<dyn Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
+        let run = chosen.run.to_string();
+        let before = committed_before(self, &chosen.plan, &run).await?;
+        if !before.is_empty() && before.len() == loads(&chosen.plan) {
+            return Ok(before);
+        }
+        let scratch = Scratch::create(&self.scratch(), &run)?;
+        let folder = scratch.path().to_owned();
+        let mut executor = Executor::new(self, &chosen.plan, &run, Arc::clone(progress), folder)?;
+        tokio::select! {
+            staged = Box::pin(executor.stage()) => staged?,
+            () = cancel.cancelled() => return Err(cancelled()),
+        }
+        let committed = executor
+            .commit(async |done| {
+                let event = RunEvent::Committed {
+                    step: done.step.clone(),
+                    target: done.target.clone(),
+                    snapshot: done.snapshot,
+                    rows: done.rows,
+                };
+                self.record(chosen.run, &chosen.plan.pipeline, event).await
+            })
+            .await;
+        committed
+    }
+
+    /// Writes down how the run ended, where it has.
+    async fn conclude(&self, chosen: &Chosen, done: Result<(u32, Vec<Committed>)>) -> Result<RunReport> {
+        let pipeline = &chosen.plan.pipeline;
+        let error = match done {
+            Ok((attempt, committed)) => {
+                self.record(chosen.run, pipeline, RunEvent::Succeeded).await?;
+                let loads = committed.into_iter().map(report).collect();
+                let run = chosen.run.to_string();
+                return Ok(RunReport { run, attempt, resumed: chosen.resumed, loads });
+            }
+            Err(error) => error,
+        };
+        // A commit may have happened: the run stays open, and the next command goes on with it.
+        let half = match committed_before(self, &chosen.plan, &chosen.run.to_string()).await {
+            Ok(before) => !before.is_empty(),
+            Err(_) => true,
+        };
+        if half || error.kind() == ErrorKind::CommitUnknown {
+            return Err(error.with("run", format!("{}, open: run the pipeline again to finish it", chosen.run)));
+        }
+        let event =
+            if error.kind() == ErrorKind::Cancelled { RunEvent::Cancelled } else { RunEvent::failed(&error) };
+        self.record(chosen.run, pipeline, event).await?;
+        Err(error.with("run", chosen.run))
+    }
+
+    async fn record(&self, run: RunId, pipeline: &PipelineId, event: RunEvent) -> Result<()> {
+        self.state().await?.append(run, pipeline, event, self.now()).await.map(drop)
+    }
+}
+
+fn report(done: Committed) -> LoadReport {
+    LoadReport {
+        step: done.step.to_string(),
+        target: done.target,
+        rows: done.rows,
+        snapshot: done.snapshot,
+        already: done.already,
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was stopped; nothing of it is visible")
+}
+
+/// The wait after the `tried`th attempt.
+fn backoff(retry: &Retry, tried: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(tried.saturating_sub(1).min(16));
+    retry.backoff.initial.saturating_mul(doubled).min(retry.backoff.max)
+}
+
+/// Says which steps are not what they were when the plan was made.
+fn moved(sealed: &Plan, fresh: &Plan) -> Error {
+    let changed: Vec<String> = fresh
+        .steps
+        .iter()
+        .filter(|step| sealed.step(&step.name).is_none_or(|then| then != *step))
+        .map(|step| format!("`{}`", step.name))
+        .collect();
+    Error::new(ErrorKind::Conflict, "the world has moved since the plan was made")
+        .with("steps", changed.join(", "))
+        .with("planned", &sealed.fingerprint)
+        .with("now", &fresh.fingerprint)
+        .help("plan again, look at what changed, and run the new plan")
+        .retry(false)
+}

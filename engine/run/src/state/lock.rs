@@ -1,0 +1,122 @@
+//! One run of a pipeline at a time.
+//!
+//! Both kinds of lock belong to something that dies with its process, a file handle or a session, so that no crash
+//! leaves one behind and nobody has to guess from a timestamp whether the holder lives.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use connectors::{Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+use spec::model::PipelineId;
+use sqlx::{Connection, PgConnection};
+
+use super::fault;
+
+/// The right to run a pipeline, for as long as this value lives.
+#[must_use = "the lock is free again as soon as this is dropped"]
+pub struct PipelineLock(Held);
+
+enum Held {
+    /// The system frees it when the file is closed.
+    File(File),
+    /// The server frees it when the session ends.
+    Session(PgConnection),
+}
+
+impl PipelineLock {
+    /// Gives it up, and returns when it is free: a drop frees a session's lock only once the server has noticed.
+    pub async fn release(self) -> Result<()> {
+        match self.0 {
+            Held::File(file) => file.unlock().map_err(|error| {
+                Error::new(ErrorKind::Internal, "a lock file cannot be unlocked").caused_by(error)
+            }),
+            Held::Session(session) => session.close().await.map_err(fault::of),
+        }
+    }
+
+    /// The lock of a pipeline whose state is in the file `state`. The lock files are never removed: to remove one that
+    /// another process has just opened would let both have it.
+    pub(super) fn in_folder(state: &Path, pipeline: &PipelineId) -> Result<Self> {
+        let path = folder(state)
+            .join(pipeline.domain.as_str())
+            .join(format!("{}.lock", pipeline.name));
+        let file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(Held::File(file))),
+            Err(TryLockError::WouldBlock) => Err(taken(pipeline)),
+            Err(TryLockError::Error(error)) => Err(unusable(&path).caused_by(error)),
+        }
+    }
+
+    /// The lock of a pipeline, held by this session.
+    pub(super) async fn in_session(
+        mut session: PgConnection,
+        pipeline: &PipelineId,
+    ) -> Result<Self> {
+        let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(key(pipeline))
+            .fetch_one(&mut session)
+            .await
+            .map_err(fault::of)?;
+        if free {
+            Ok(Self(Held::Session(session)))
+        } else {
+            Err(taken(pipeline))
+        }
+    }
+}
+
+/// Waits for the lock under which the file `state` is made or migrated. SQLite's own lock is no help before the first
+/// table exists.
+pub(super) fn wait_to_migrate(state: &Path) -> Result<File> {
+    let path = folder(state).join("migrate.lock");
+    let file = open(&path)?;
+    file.lock()
+        .map_err(|error| unusable(&path).caused_by(error))?;
+    Ok(file)
+}
+
+/// A folder and not a name beside the file: a domain and a pipeline may have 128 bytes each, a file name 255.
+fn folder(state: &Path) -> PathBuf {
+    let mut name = state.as_os_str().to_owned();
+    name.push(".locks");
+    PathBuf::from(name)
+}
+
+fn open(path: &Path) -> Result<File> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| unusable(parent).caused_by(error))?;
+    }
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| unusable(path).caused_by(error))
+}
+
+/// Advisory locks are numbers, one space for the whole database.
+fn key(pipeline: &PipelineId) -> i64 {
+    let digest = Sha256::digest(format!("lakewright/{pipeline}"));
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |key, byte| (key << 8) | i64::from(*byte))
+}
+
+fn taken(pipeline: &PipelineId) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("pipeline `{pipeline}` is running already"),
+    )
+    .help("wait for that run to end, or stop it; the lock goes with its process")
+}
+
+fn unusable(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::PermissionDenied,
+        format!("`{}` cannot be used for locks", path.display()),
+    )
+    .help("the folder of the state store must be writable, on a file system that has locks")
+}

@@ -1,0 +1,44 @@
+//! State: what runs did, as a log that only grows, and the lock that keeps a pipeline to one run at a time.
+//!
+//! The log is a record and not the truth: what was committed stands in the tables, and the log can be written again from
+//! there. Nothing derived is stored; [`status::of`] computes it. Knows nothing of how a plan is carried out, of the lake
+//! and of schedules.
+
+mod event;
+mod fault;
+mod lock;
+mod migration;
+mod postgres;
+mod record;
+mod run_id;
+mod sqlite;
+pub mod status;
+mod store;
+
+use std::path::Path;
+
+use connectors::{Result, Secrets};
+
+pub use event::{Event, RunEvent};
+pub use lock::PipelineLock;
+pub use record::RunRecord;
+pub use run_id::RunId;
+pub use status::RunStatus;
+pub use store::StateStore;
+
+/// Opens the store of the project in `root`. Nothing is created or connected to before it is used.
+pub async fn open(
+    store: &spec::model::StateStore,
+    root: &Path,
+    secrets: &dyn Secrets,
+) -> Result<Box<dyn StateStore>> {
+    match store {
+        spec::model::StateStore::Sqlite { path } => {
+            Ok(Box::new(sqlite::SqliteStore::at(root.join(path))))
+        }
+        spec::model::StateStore::Postgres { url } => {
+            let url = secrets.resolve(&crate::secret::reference(url))?;
+            Ok(Box::new(postgres::PostgresStore::new(&url)?))
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The state store in PostgreSQL: for several daemons, on several machines.
+//!
+//! The tables are in a schema of their own, so that the database may be shared.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use connectors::{Error, ErrorKind, Result, Secret};
+use spec::model::PipelineId;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+use super::record::{self, Row};
+use super::store::{StateStore, following};
+use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, migration};
+
+/// Connections of one process for reading and writing the log; each lock has one more.
+const CONNECTIONS: u32 = 4;
+/// How long to wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where the tables are found, and how soon the server notices that a machine is gone and frees its locks: 120 s.
+const SESSION: [(&str, &str); 4] = [
+    ("search_path", "lakewright"),
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "15"),
+    ("tcp_keepalives_count", "4"),
+];
+
+const INSERT: &str = "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload)
+    VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz, $7::text::json)";
+
+const EVENTS: &str = "SELECT run, pipeline, sequence,
+        to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), payload::text
+    FROM run_event WHERE run = $1 ORDER BY sequence";
+
+const RUNS: &str = "SELECT e.run, e.pipeline, e.sequence,
+        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), e.payload::text
+    FROM (SELECT run, position FROM run_event
+          WHERE sequence = 1 AND ($1::text IS NULL OR pipeline = $1)
+          ORDER BY position DESC LIMIT $2) AS first
+    JOIN run_event AS e ON e.run = first.run
+    ORDER BY first.position DESC, e.sequence";
+
+const UNFINISHED: &str = "SELECT e.run, e.pipeline, e.sequence,
+        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), e.payload::text
+    FROM (SELECT run FROM run_event AS s
+          WHERE sequence = 1 AND pipeline = $1
+            AND NOT EXISTS (SELECT 1 FROM run_event AS t WHERE t.run = s.run AND t.ends)
+          ORDER BY position DESC LIMIT 1) AS first
+    JOIN run_event AS e ON e.run = first.run
+    ORDER BY e.sequence";
+
+pub(super) struct PostgresStore {
+    options: PgConnectOptions,
+    pool: PgPool,
+    /// Set once the tables are known to be there and up to date.
+    migrated: OnceCell<()>,
+}
+
+impl PostgresStore {
+    pub(super) fn new(url: &Secret) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose()).map_err(|_| {
+            // Without the cause: it may quote the address, and with it the password.
+            Error::new(
+                ErrorKind::InvalidInput,
+                "the address of the state store cannot be read",
+            )
+            .help("write it as `postgres://user:password@host:port/database`")
+        })?;
+        let options = options.application_name("lakewright").options(SESSION);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.clone());
+        Ok(Self {
+            options,
+            pool,
+            migrated: OnceCell::new(),
+        })
+    }
+
+    /// For reading: `None` while there are no tables.
+    async fn existing(&self) -> Result<Option<&PgPool>> {
+        if self.migrated.initialized() || self.has("run_event").await? {
+            return self.writable().await.map(Some);
+        }
+        Ok(None)
+    }
+
+    async fn has(&self, table: &str) -> Result<bool> {
+        sqlx::query_scalar("SELECT to_regclass('lakewright.' || $1) IS NOT NULL")
+            .bind(table)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(fault::of)
+    }
+
+    /// Makes the tables where there are none, and brings them up to date.
+    async fn writable(&self) -> Result<&PgPool> {
+        self.migrated.get_or_try_init(|| self.migrate()).await?;
+        Ok(&self.pool)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        // Two sessions that both find no schema would both make one: under a lock, which ends with the statement.
+        // Who may not create schemas can be given one.
+        sqlx::raw_sql(
+            "DO $$ BEGIN
+                PERFORM pg_advisory_xact_lock(hashtext('lakewright schema'));
+                IF to_regnamespace('lakewright') IS NULL THEN CREATE SCHEMA lakewright; END IF;
+            END $$",
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(fault::of)?;
+        let migrator = Migrator::new(migration::POSTGRES)
+            .await
+            .map_err(fault::of_migration)?;
+        migrator
+            .run(&self.pool)
+            .await
+            .map_err(fault::of_migration)
+    }
+}
+
+#[async_trait]
+impl StateStore for PostgresStore {
+    async fn append(
+        &self,
+        run: RunId,
+        pipeline: &PipelineId,
+        event: RunEvent,
+        now: DateTime<Utc>,
+    ) -> Result<Event> {
+        let next = following(self.events(run).await?, run, event, now)?;
+        sqlx::query(INSERT)
+            .bind(run.to_string())
+            .bind(i64::from(next.sequence))
+            .bind(pipeline.to_string())
+            .bind(next.event.kind())
+            .bind(next.event.ends())
+            .bind(record::time(next.at))
+            .bind(record::encode(&next.event)?)
+            .execute(self.writable().await?)
+            .await
+            .map_err(|e| fault::of_insert(e).with("run", run))?;
+        Ok(next)
+    }
+
+    async fn events(&self, run: RunId) -> Result<Vec<Event>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query_as::<_, Row>(EVENTS).bind(run.to_string());
+        record::events(query.fetch_all(pool).await.map_err(fault::of)?)
+    }
+
+    async fn runs(&self, pipeline: Option<&PipelineId>, limit: u32) -> Result<Vec<RunRecord>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query_as::<_, Row>(RUNS)
+            .bind(pipeline.map(ToString::to_string))
+            .bind(i64::from(limit));
+        record::records(query.fetch_all(pool).await.map_err(fault::of)?)
+    }
+
+    async fn unfinished(&self, pipeline: &PipelineId) -> Result<Option<RunRecord>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query_as::<_, Row>(UNFINISHED).bind(pipeline.to_string());
+        let records = record::records(query.fetch_all(pool).await.map_err(fault::of)?)?;
+        Ok(records.into_iter().next())
+    }
+
+    async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock> {
+        let session = PgConnection::connect_with(&self.options)
+            .await
+            .map_err(fault::of)?;
+        PipelineLock::in_session(session, pipeline).await
+    }
+}

@@ -1,0 +1,165 @@
+//! The state store in an SQLite file: the embedded default, for one machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use connectors::{Error, ErrorKind, Result};
+use spec::model::PipelineId;
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::OnceCell;
+
+use super::record::{self, Row};
+use super::store::{StateStore, following};
+use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+
+/// Connections to the file: one writes at a time, the portal reads beside it.
+const CONNECTIONS: u32 = 4;
+/// How long a writer waits for another; each writes for milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+const INSERT: &str = "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const EVENTS: &str = "SELECT run, pipeline, sequence, at, payload FROM run_event
+    WHERE run = ?1 ORDER BY sequence";
+
+const RUNS: &str = "SELECT e.run, e.pipeline, e.sequence, e.at, e.payload
+    FROM (SELECT run, position FROM run_event
+          WHERE sequence = 1 AND (?1 IS NULL OR pipeline = ?1)
+          ORDER BY position DESC LIMIT ?2) AS first
+    JOIN run_event AS e ON e.run = first.run
+    ORDER BY first.position DESC, e.sequence";
+
+const UNFINISHED: &str = "SELECT e.run, e.pipeline, e.sequence, e.at, e.payload
+    FROM (SELECT run FROM run_event AS s
+          WHERE sequence = 1 AND pipeline = ?1
+            AND NOT EXISTS (SELECT 1 FROM run_event AS t WHERE t.run = s.run AND t.ends = 1)
+          ORDER BY position DESC LIMIT 1) AS first
+    JOIN run_event AS e ON e.run = first.run
+    ORDER BY e.sequence";
+
+pub(super) struct SqliteStore {
+    path: PathBuf,
+    pool: OnceCell<SqlitePool>,
+}
+
+impl SqliteStore {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            pool: OnceCell::new(),
+        }
+    }
+
+    /// For reading: `None` while there is no file.
+    async fn existing(&self) -> Result<Option<&SqlitePool>> {
+        let there = tokio::fs::try_exists(&self.path)
+            .await
+            .map_err(|e| self.unusable(e))?;
+        if there {
+            self.pool().await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    async fn pool(&self) -> Result<&SqlitePool> {
+        self.pool.get_or_try_init(|| self.connect()).await
+    }
+
+    /// Makes the file where there is none, and brings its tables up to date.
+    async fn connect(&self) -> Result<SqlitePool> {
+        let path = self.path.clone();
+        let migrating = tokio::task::spawn_blocking(move || lock::wait_to_migrate(&path))
+            .await
+            .map_err(|e| self.unusable(e))??;
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A recorded event survives the loss of power, not only of the process.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|e| fault::of(e).with("path", self.path.display()))?;
+        let migrator = Migrator::new(migration::SQLITE)
+            .await
+            .map_err(fault::of_migration)?;
+        migrator.run(&pool).await.map_err(fault::of_migration)?;
+        drop(migrating);
+        Ok(pool)
+    }
+
+    fn unusable(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::new(
+            ErrorKind::PermissionDenied,
+            "the state store cannot be opened",
+        )
+        .with("path", self.path.display())
+        .caused_by(error)
+        .help("look at `state:` in the project, and who may write to that folder")
+    }
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    async fn append(
+        &self,
+        run: RunId,
+        pipeline: &PipelineId,
+        event: RunEvent,
+        now: DateTime<Utc>,
+    ) -> Result<Event> {
+        let next = following(self.events(run).await?, run, event, now)?;
+        sqlx::query(INSERT)
+            .bind(run.to_string())
+            .bind(next.sequence)
+            .bind(pipeline.to_string())
+            .bind(next.event.kind())
+            .bind(next.event.ends())
+            .bind(record::time(next.at))
+            .bind(record::encode(&next.event)?)
+            .execute(self.pool().await?)
+            .await
+            .map_err(|e| fault::of_insert(e).with("run", run))?;
+        Ok(next)
+    }
+
+    async fn events(&self, run: RunId) -> Result<Vec<Event>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query_as::<_, Row>(EVENTS).bind(run.to_string());
+        record::events(query.fetch_all(pool).await.map_err(fault::of)?)
+    }
+
+    async fn runs(&self, pipeline: Option<&PipelineId>, limit: u32) -> Result<Vec<RunRecord>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query_as::<_, Row>(RUNS)
+            .bind(pipeline.map(ToString::to_string))
+            .bind(limit);
+        record::records(query.fetch_all(pool).await.map_err(fault::of)?)
+    }
+
+    async fn unfinished(&self, pipeline: &PipelineId) -> Result<Option<RunRecord>> {
+        let Some(pool) = self.existing().await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query_as::<_, Row>(UNFINISHED).bind(pipeline.to_string());
+        let records = record::records(query.fetch_all(pool).await.map_err(fault::of)?)?;
+        Ok(records.into_iter().next())
+    }
+
+    async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock> {
+        PipelineLock::in_folder(&self.path, pipeline)
+    }
+}

@@ -1,0 +1,145 @@
+//! Windows: which rows of a source are new.
+
+use std::time::Duration;
+
+use connectors::{Error, ErrorKind, Literal, Result, Watermark};
+use spec::model::{Lag, Nulls, WatermarkBy};
+use spec::plan::{PlannedWindow, WindowEdge};
+
+/// Seconds in a day.
+const SECONDS_A_DAY: u64 = 86_400;
+
+/// The window of a read that goes on from `last` and ends at `until`.
+pub(crate) fn window(by: &WatermarkBy, last: Option<Watermark>, until: Option<Watermark>) -> Result<PlannedWindow> {
+    // What was read stays read, even when the rows that were highest are gone.
+    let until = match (until, &last) {
+        (Some(Watermark::Files(mut files)), Some(Watermark::Files(read))) => {
+            for (path, etag) in read {
+                files.entry(path.clone()).or_insert_with(|| etag.clone());
+            }
+            Some(Watermark::Files(files))
+        }
+        (until, last) => until.or_else(|| last.clone()),
+    };
+    let after = match (&last, &by.lag) {
+        (Some(Watermark::Value(value)), Some(lag)) => Some(Watermark::Value(less(value, *lag)?)),
+        _ => last.clone(),
+    };
+    Ok(PlannedWindow {
+        column: by.column.clone(),
+        last: last.as_ref().map(to_json).transpose()?,
+        after: after.as_ref().map(to_json).transpose()?,
+        until: until.as_ref().map(to_json).transpose()?,
+        edge: edge(by),
+        nulls: by.nulls,
+    })
+}
+
+/// A unique watermark without lag needs no second look; everything else is read again from the edge on and known by key.
+fn edge(by: &WatermarkBy) -> WindowEdge {
+    let Some(column) = &by.column else { return WindowEdge::Files };
+    if by.unique && by.lag.is_none() && by.nulls != Nulls::Read {
+        return WindowEdge::Exclusive;
+    }
+    let mut key = by.key.clone();
+    if !key.contains(column) {
+        key.push(column.clone());
+    }
+    WindowEdge::Inclusive { key }
+}
+
+/// The planned window in the words of the connector contract.
+pub(crate) fn for_source(window: &PlannedWindow) -> Result<connectors::Window> {
+    Ok(connectors::Window {
+        column: window.column.clone(),
+        after: window.after.as_ref().map(from_json).transpose()?,
+        inclusive: matches!(window.edge, WindowEdge::Inclusive { .. }),
+        until: window.until.as_ref().map(from_json).transpose()?,
+        nulls: match window.nulls {
+            Nulls::Fail => connectors::Nulls::Fail,
+            Nulls::Skip => connectors::Nulls::Skip,
+            Nulls::Read => connectors::Nulls::Read,
+        },
+    })
+}
+
+/// A watermark as plans and snapshots keep it.
+pub(crate) fn to_json(watermark: &Watermark) -> Result<serde_json::Value> {
+    serde_json::to_value(watermark)
+        .map_err(|error| Error::new(ErrorKind::Internal, "a watermark cannot be written down").caused_by(error))
+}
+
+/// A watermark that a plan or snapshot kept.
+pub(crate) fn from_json(json: &serde_json::Value) -> Result<Watermark> {
+    serde_json::from_value(json.clone()).map_err(|error| {
+        Error::new(ErrorKind::InvalidData, "a watermark that was kept cannot be read")
+            .with("watermark", json)
+            .caused_by(error)
+    })
+}
+
+/// A value less a lag.
+fn less(value: &Literal, lag: Lag) -> Result<Literal> {
+    Ok(match (value, lag) {
+        (Literal::Timestamp(micros), Lag::Time(lag)) => Literal::Timestamp(micros.saturating_sub(micros_of(lag))),
+        (Literal::TimestampTz(micros), Lag::Time(lag)) => Literal::TimestampTz(micros.saturating_sub(micros_of(lag))),
+        (Literal::Date(days), Lag::Time(lag)) => {
+            let whole_days = i32::try_from(lag.as_secs().div_ceil(SECONDS_A_DAY)).unwrap_or(i32::MAX);
+            Literal::Date(days.saturating_sub(whole_days))
+        }
+        (Literal::Int(number), Lag::Number(lag)) => Literal::Int(number.saturating_sub_unsigned(lag)),
+        _ => {
+            let help = match value {
+                Literal::Timestamp(_) | Literal::TimestampTz(_) | Literal::Date(_) => "write a duration, like `5m`",
+                Literal::Int(_) => "write a whole number, like `1000`",
+                _ => "leave it out: only times, dates and whole numbers have one",
+            };
+            return Err(Error::new(ErrorKind::InvalidInput, "the lag does not fit the watermark column")
+                .with("watermark", value)
+                .help(help));
+        }
+    })
+}
+
+fn micros_of(lag: Duration) -> i64 {
+    i64::try_from(lag.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICROS: i64 = 1_000_000;
+
+    fn by(lag: Option<Lag>, unique: bool) -> WatermarkBy {
+        WatermarkBy {
+            column: Some("at".to_owned()),
+            lag,
+            key: vec!["id".to_owned()],
+            unique,
+            nulls: Nulls::Fail,
+        }
+    }
+
+    #[test]
+    fn a_lag_moves_the_start_and_makes_the_edge_inclusive() {
+        let last = Some(Watermark::Value(Literal::TimestampTz(600 * MICROS)));
+        let until = Some(Watermark::Value(Literal::TimestampTz(900 * MICROS)));
+        let window = window(&by(Some(Lag::Time(Duration::from_secs(300))), true), last, until).unwrap();
+        assert_eq!(window.after, Some(serde_json::json!({"value": {"timestamp_tz": 300 * MICROS}})));
+        assert_eq!(window.edge.key(), Some(&["id".to_owned(), "at".to_owned()][..]));
+    }
+
+    #[test]
+    fn what_was_read_stays_read_when_the_source_is_emptied() {
+        let last = Some(Watermark::Value(Literal::Int(7)));
+        let window = window(&by(None, true), last, None).unwrap();
+        assert_eq!(window.until, window.after);
+    }
+
+    #[test]
+    fn text_has_no_lag() {
+        let last = Some(Watermark::Value(Literal::Text("b".to_owned())));
+        assert!(window(&by(Some(Lag::Number(5)), false), last, None).is_err());
+    }
+}

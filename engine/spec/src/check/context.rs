@@ -1,0 +1,39 @@
+//! What every rule may ask, and where it puts what it found.
+
+use std::cell::RefCell;
+
+use crate::connectors::Connectors;
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
+
+/// What every rule may ask, and where it puts what it found.
+pub(super) struct Context<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) connectors: &'a dyn Connectors,
+    /// Whether a file could not be read: then what seems to be missing may stand in it.
+    pub(super) incomplete: bool,
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        sources: &'a Sources,
+        connectors: &'a dyn Connectors,
+        incomplete: bool,
+        found: Vec<Diagnostic>,
+    ) -> Self {
+        Self { sources, connectors, incomplete, found: RefCell::new(found) }
+    }
+
+    pub(super) fn report(&self, finding: Diagnostic) {
+        self.found.borrow_mut().push(finding);
+    }
+
+    pub(super) fn report_all(&self, findings: Vec<Diagnostic>) {
+        self.found.borrow_mut().extend(findings);
+    }
+
+    pub(super) fn into_found(self) -> Vec<Diagnostic> {
+        self.found.into_inner()
+    }
+}

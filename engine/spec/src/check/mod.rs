@@ -1,0 +1,152 @@
+//! Specs → Project: every rule, one file each. The only maker of [`Project`].
+//!
+//! Rules know what was written and what is known of connectors. They never stop at the first finding, and say nothing
+//! about what only follows from another one. They know nothing of how findings look.
+
+mod connection;
+mod context;
+mod cycle;
+mod documents;
+mod domain;
+mod duration;
+mod extract;
+mod files;
+mod lake;
+mod lineage;
+mod load;
+mod name;
+mod options;
+mod partition;
+mod pipeline;
+mod project;
+mod retry;
+mod rules;
+mod schedule;
+mod size;
+mod step;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timezone;
+mod transform;
+mod unused;
+
+use std::sync::Arc;
+
+use crate::connectors::Connectors;
+use crate::diagnostic::{Code, Diagnostics};
+use crate::model::{Project, Retry};
+use crate::source::SourceFile;
+use connection::Replaced;
+use context::Context;
+use documents::Written;
+use pipeline::{Checked, Names, full_name};
+
+/// The codes of all rules.
+pub(crate) const CODES: &[&Code] = &[
+    &connection::UNKNOWN_CONNECTOR,
+    &cycle::CYCLE,
+    &documents::BAD_ENCODING,
+    &documents::UNKNOWN_KIND,
+    &duration::BAD_DURATION,
+    &extract::BAD_LAG,
+    &extract::KEY_NEEDED,
+    &extract::UNKNOWN_CONNECTION,
+    &extract::UNSUPPORTED_MODE,
+    &files::MISSING_FILE,
+    &load::FOREIGN_NAMESPACE,
+    &load::LAKE_ONLY,
+    &name::BAD_NAME,
+    &name::DUPLICATE_NAME,
+    &partition::BAD_PARTITION,
+    &partition::BAD_SORT,
+    &pipeline::UNKNOWN_DOMAIN,
+    &project::NO_PROJECT,
+    &project::TWO_PROJECTS,
+    &project::UNKNOWN_ENVIRONMENT,
+    &project::WRONG_VERSION,
+    &rules::BAD_RULE,
+    &rules::QUARANTINE_WITHOUT_LOAD,
+    &schedule::BAD_CRON,
+    &schedule::UNKNOWN_PIPELINE,
+    &size::BAD_SIZE,
+    &step::NO_ROWS,
+    &step::STEP_KIND,
+    &step::UNKNOWN_STEP,
+    &tables::TWO_WRITERS,
+    &tables::UNKNOWN_TABLE,
+    &timezone::BAD_TIMEZONE,
+    &transform::SQL_NOT_A_QUERY,
+    &transform::SQL_SYNTAX,
+    &unused::UNUSED_CONNECTION,
+    &unused::UNUSED_STEP,
+];
+
+/// Checks all files of a project, in one environment or in none. There is a project only where there is no error;
+/// warnings come with it.
+pub fn check(
+    files: Vec<SourceFile>,
+    environment: Option<&str>,
+    connectors: &dyn Connectors,
+) -> (Option<Project>, Diagnostics) {
+    let mut found = Vec::new();
+    let sources = Arc::new(documents::load(files, &mut found));
+    let mut unparsed = false;
+    let documents = documents::parse(&sources, &mut found, &mut unparsed);
+    let mut written = documents::read(&documents, &mut found);
+    written.incomplete |= unparsed;
+    let context = Context::new(&sources, connectors, written.incomplete, found);
+    let project = project(&context, &written, environment);
+    let found = context.into_found();
+    let diagnostics = Diagnostics::new(found, Arc::clone(&sources));
+    let project = project.filter(|_| !diagnostics.has_errors());
+    (project, diagnostics)
+}
+
+fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -> Option<Project> {
+    duplicate_specs(context, written);
+    let doc = project::one(context, &written.projects);
+    let environment = doc.and_then(|doc| project::environment(context, &doc.spec, wanted));
+    let defaults = environment.and_then(|change| change.defaults.as_ref());
+    let defaults = defaults.or_else(|| doc.and_then(|doc| doc.spec.defaults.as_ref()));
+    let base = retry::defaults(context, defaults, Retry::default());
+    let replaced = doc.zip(environment).map(|(doc, environment)| Replaced { document: doc.node, environment });
+
+    let names = Names::of(written);
+    let connections: Vec<_> =
+        written.connections.iter().filter_map(|doc| connection::connection(context, doc, replaced)).collect();
+    let domains: Vec<_> = written.domains.iter().filter_map(|doc| domain::domain(context, doc)).collect();
+    let pipelines: Vec<Checked<'_>> =
+        written.pipelines.iter().map(|doc| pipeline::pipeline(context, doc, &names, base)).collect();
+
+    tables::two_writers(context, &pipelines);
+    tables::unknown_tables(context, &pipelines, &written.domains);
+    cycle::steps(context, &pipelines);
+    cycle::pipelines(context, &pipelines);
+    unused::steps(context, &pipelines);
+    unused::connections(context, written);
+
+    let spec = &doc?.spec;
+    let lake = environment.and_then(|change| change.lake.as_ref()).or(spec.lake.as_ref());
+    let state = environment.and_then(|change| change.state.as_ref()).or(spec.state.as_ref());
+    let pipelines = pipelines.into_iter().filter_map(|checked| checked.pipeline);
+    Some(Project {
+        name: spec.name.value.clone(),
+        environment: wanted.map(str::to_owned),
+        lake: lake::lake(lake),
+        state: lake::state(state),
+        connections: connections.into_iter().map(|connection| (connection.name.clone(), connection)).collect(),
+        domains: domains.into_iter().map(|domain| (domain.name.clone(), domain)).collect(),
+        pipelines: pipelines.map(|pipeline| (pipeline.id.clone(), pipeline)).collect(),
+    })
+}
+
+fn duplicate_specs(context: &Context<'_>, written: &Written<'_>) {
+    let connections = written.connections.iter().map(|doc| &doc.spec.name);
+    name::duplicates(context, "connections", connections.map(|name| (name.value.clone(), name.span)));
+    let domains = written.domains.iter().map(|doc| &doc.spec.name);
+    name::duplicates(context, "domains", domains.map(|name| (name.value.clone(), name.span)));
+    let pipelines = written.pipelines.iter().map(|doc| (full_name(&doc.spec), doc.spec.name.span));
+    name::duplicates(context, "pipelines", pipelines);
+}

@@ -1,0 +1,98 @@
+//! `bad-rule`, `quarantine-without-load`: checks and their rules.
+
+use super::lineage::loads_of;
+use super::name::{BAD_NAME, duplicates};
+use super::pipeline::TableUse;
+use super::step::Steps;
+use super::transform::{inline, refused};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::{Check, Otherwise, Rule, TableRef};
+use crate::read::At;
+use crate::sql;
+use crate::written::{CheckSpec, OtherwiseSpec, RuleSpec, StepSpec};
+
+pub(crate) const BAD_RULE: Code = Code {
+    name: "bad-rule",
+    explain: "A rule's `expect` is one SQL condition. It is about each row (`ward_id IS NOT NULL`), or with aggregate functions \
+              about all rows together (`count(*) > 0`); then no single row fails it, so that only `warn` and `fail` make sense. \
+              It does not read other tables: join them in a transform before.",
+};
+pub(crate) const QUARANTINE_WITHOUT_LOAD: Code = Code {
+    name: "quarantine-without-load",
+    explain: "A rule quarantines rows, and no table of the lake is loaded from the checked step whose name could lend itself \
+              to the quarantine table.\n\nName the table: `quarantine: namespace.table`.",
+};
+
+/// A check; `None` with a finding.
+pub(super) fn check(steps: &mut Steps<'_>, step: &StepSpec, written: &At<CheckSpec>) -> Option<Check> {
+    let on = steps.rows_of(step, &written.on, "checks");
+    duplicates(steps.context, "rules", written.rules.iter().map(|rule| (rule.name.value.clone(), rule.name.span)));
+    let rules: Vec<Option<Rule>> = written.rules.iter().map(|written| rule(steps, written)).collect();
+    let quarantines = written.rules.iter().find(|rule| rule.otherwise.value == OtherwiseSpec::Quarantine);
+    let quarantine = match quarantines {
+        Some(rule) => Some(quarantine(steps, step, written, rule)?),
+        None => None,
+    };
+    Some(Check { on: on?, rules: rules.into_iter().collect::<Option<_>>()?, quarantine })
+}
+
+fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
+    let text = inline(steps, &written.expect)?;
+    let condition = match sql::condition(&text.value) {
+        Ok(condition) => condition,
+        Err(error) => {
+            steps.context.report(refused(&text, &error));
+            return None;
+        }
+    };
+    if condition.subquery {
+        let message = "a rule does not read other tables";
+        let help = "join them in a transform, and check that step";
+        steps.context.report(Diagnostic::error(&BAD_RULE, text.whole(), message).help(help));
+        return None;
+    }
+    let otherwise = match written.otherwise.value {
+        OtherwiseSpec::Warn => Otherwise::Warn,
+        OtherwiseSpec::Drop => Otherwise::Drop,
+        OtherwiseSpec::Quarantine => Otherwise::Quarantine,
+        OtherwiseSpec::Fail => Otherwise::Fail,
+    };
+    if condition.aggregate && matches!(otherwise, Otherwise::Drop | Otherwise::Quarantine) {
+        let message = "this rule is about all rows together: there is no single row to take out";
+        let finding = Diagnostic::error(&BAD_RULE, written.otherwise.span, message);
+        let finding = finding.also(text.whole(), "an aggregate function is used here");
+        steps.context.report(finding.help("write `warn` or `fail`"));
+        return None;
+    }
+    Some(Rule { name: written.name.value.clone(), expect: text.value, aggregate: condition.aggregate, otherwise })
+}
+
+/// The table for rows that are taken out: the one that was named, or `<table>_quarantine` of the load.
+fn quarantine(steps: &mut Steps<'_>, step: &StepSpec, written: &At<CheckSpec>, rule: &RuleSpec) -> Option<TableRef> {
+    let (table, span) = match &written.quarantine {
+        Some(name) => match name.parse::<TableRef>() {
+            Ok(table) => (table, name.span),
+            Err(error) => {
+                let message = format!("`{}` is no table of the lake: {error}", name.value);
+                steps.context.report(Diagnostic::error(&BAD_NAME, name.span, message).help("write `namespace.table`"));
+                return None;
+            }
+        },
+        None => {
+            let loads = loads_of(steps, &written.on);
+            let named = loads.iter().filter(|load| load.connection.is_none()).find_map(|load| load.table.parse().ok());
+            let Some(TableRef { namespace, name }) = named else {
+                if steps.doc.whole {
+                    let message = "there is no table for the rows that this rule takes out";
+                    let finding = Diagnostic::error(&QUARANTINE_WITHOUT_LOAD, rule.otherwise.span, message);
+                    steps.context.report(finding.help("add `quarantine: namespace.table` to the check"));
+                }
+                return None;
+            };
+            (TableRef { namespace, name: format!("{name}_quarantine") }, rule.otherwise.span)
+        }
+    };
+    super::load::own_namespace(steps, &table, span)?;
+    steps.writes_table(TableUse { table: table.clone(), step: step.name.value.clone(), span });
+    Some(table)
+}

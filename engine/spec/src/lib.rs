@@ -1,0 +1,26 @@
+//! The spec language: text → Document → Spec → Project → Graph → Plan.
+//!
+//! Pure: bytes and facts come in, values go out. Knows no network, no file system, no clock, no engine, and of
+//! connectors only what it is told ([`Connectors`]).
+
+mod check;
+mod connectors;
+mod diagnostic;
+mod explain;
+pub mod graph;
+pub mod model;
+pub mod plan;
+mod read;
+mod render;
+mod schemas;
+mod source;
+mod sql;
+mod written;
+mod yaml;
+
+pub use check::check;
+pub use connectors::{Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use explain::{codes, explain};
+pub use schemas::schemas;
+pub use source::SourceFile;

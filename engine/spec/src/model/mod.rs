@@ -1,0 +1,24 @@
+//! What may run: the checked form of everything a project says.
+//!
+//! Only `check` makes these; nothing here can refer to something that does not exist. Knows nothing of files, text
+//! positions or YAML (see `written` for what was written) and nothing of how things run.
+
+mod connection;
+mod name;
+mod pipeline;
+mod project;
+mod schedule;
+mod step;
+
+pub use connection::{Connection, Limits, TimeWindow};
+pub use name::{
+    ColumnName, ConnectionName, DomainName, NameError, PipelineId, PipelineName, StepName, TableRef,
+};
+pub use pipeline::{Backoff, Pipeline, Retry};
+pub use project::{Catalog, Domain, Lake, Project, S3Place, SecretRef, StateStore, Warehouse};
+pub(crate) use schedule::check_cron;
+pub use schedule::{Catchup, Overlap, Schedule};
+pub use step::{
+    Check, Extract, ExtractMode, From, Lag, Load, LoadMode, Nulls, OnSchemaChange, Otherwise, Reaction,
+    Rule, Splits, Step, StepKind, Target, Transform, WatermarkBy,
+};

@@ -1,0 +1,39 @@
+//! What a plan needs to know of the world, as plain values. Whoever can do I/O looks them up.
+
+use std::collections::BTreeMap;
+
+use super::{Column, PlannedWindow};
+use crate::model::{StepName, TableRef};
+
+/// What a plan needs to know of the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Of each extract.
+    pub extracts: BTreeMap<StepName, ExtractFacts>,
+    /// The columns of each transform.
+    pub transforms: BTreeMap<StepName, Vec<Column>>,
+    /// What each load writes to, by the load's name.
+    pub targets: BTreeMap<StepName, TableFacts>,
+    /// The newest snapshot of each lake table that a transform reads.
+    pub snapshots: BTreeMap<TableRef, Option<i64>>,
+}
+
+/// What a source says of one read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtractFacts {
+    /// The columns it returns.
+    pub columns: Vec<Column>,
+    /// The rows that are new; `None` for a full read.
+    pub window: Option<PlannedWindow>,
+    /// How it would be read, in one line.
+    pub how: String,
+}
+
+/// What is there where a load writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFacts {
+    /// The columns; `None` where there is no such table.
+    pub columns: Option<Vec<Column>>,
+    /// The newest snapshot.
+    pub snapshot: Option<i64>,
+}

@@ -1,0 +1,214 @@
+//! Graph + facts → plan.
+
+use serde::Serialize;
+
+use super::{
+    Action, Change, Column, Facts, Fingerprint, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
+    PlannedStep, PlannedTransform, WindowEdge,
+};
+use crate::graph::Graph;
+use crate::model::{
+    Check, Extract, ExtractMode, Load, LoadMode, Pipeline, Step, StepKind, StepName, Target,
+    Transform,
+};
+
+impl Plan {
+    /// The plan of one run of a pipeline. Facts that are missing count as "there is nothing".
+    pub fn make(graph: &Graph, pipeline: &Pipeline, facts: &Facts) -> Self {
+        let mut steps: Vec<PlannedStep> = Vec::with_capacity(pipeline.steps.len());
+        for name in graph.order(pipeline) {
+            let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
+                continue;
+            };
+            let inputs = graph.inputs(&pipeline.id, &name);
+            let of_input = inputs
+                .first()
+                .and_then(|input| columns_of(&steps, input))
+                .unwrap_or_default();
+            let (columns, action) = match &step.kind {
+                StepKind::Extract(extract) => plan_extract(step, extract, facts),
+                StepKind::Transform(transform) => plan_transform(step, transform, facts),
+                StepKind::Check(check) => (of_input, plan_check(check)),
+                StepKind::Load(load) => {
+                    let watermarks_of = incremental(pipeline, graph.extracts_of(pipeline, &name));
+                    let action = plan_load(step, load, &of_input, watermarks_of, facts);
+                    (of_input, Action::Load(action))
+                }
+            };
+            let readers = graph.readers(&pipeline.id, &name);
+            steps.push(PlannedStep {
+                name,
+                inputs,
+                readers,
+                columns,
+                action,
+            });
+        }
+        let spec = Fingerprint::of(&Spec::of(&steps));
+        let fingerprint = Fingerprint::of(&Sealed::of(&steps));
+        Self {
+            pipeline: pipeline.id.clone(),
+            spec,
+            steps,
+            fingerprint,
+        }
+    }
+}
+
+fn columns_of(steps: &[PlannedStep], name: &StepName) -> Option<Vec<Column>> {
+    steps
+        .iter()
+        .find(|step| step.name == *name)
+        .map(|step| step.columns.clone())
+}
+
+/// Those of these extracts that read only what is new.
+fn incremental(pipeline: &Pipeline, mut extracts: Vec<StepName>) -> Vec<StepName> {
+    extracts.retain(|name| {
+        pipeline.steps.iter().any(|step| {
+            step.name == *name
+                && matches!(&step.kind, StepKind::Extract(extract) if extract.mode != ExtractMode::Full)
+        })
+    });
+    extracts
+}
+
+fn plan_extract(step: &Step, extract: &Extract, facts: &Facts) -> (Vec<Column>, Action) {
+    let known = facts.extracts.get(&step.name);
+    let action = Action::Extract(PlannedExtract {
+        connection: extract.connection.clone(),
+        from: extract.from.clone(),
+        projection: extract.columns.clone(),
+        window: known.and_then(|known| known.window.clone()),
+        splits: extract.splits.clone(),
+        how: known.map(|known| known.how.clone()).unwrap_or_default(),
+        options: extract.options.clone(),
+    });
+    (
+        known.map(|known| known.columns.clone()).unwrap_or_default(),
+        action,
+    )
+}
+
+fn plan_transform(step: &Step, transform: &Transform, facts: &Facts) -> (Vec<Column>, Action) {
+    let snapshot = |table| facts.snapshots.get(table).copied().flatten();
+    let tables = transform
+        .tables
+        .iter()
+        .map(|table| (table.clone(), snapshot(table)))
+        .collect();
+    let columns = facts
+        .transforms
+        .get(&step.name)
+        .cloned()
+        .unwrap_or_default();
+    (
+        columns,
+        Action::Transform(PlannedTransform {
+            sql: transform.sql.clone(),
+            tables,
+        }),
+    )
+}
+
+fn plan_check(check: &Check) -> Action {
+    Action::Check(PlannedCheck {
+        rules: check.rules.clone(),
+        quarantine: check.quarantine.clone(),
+    })
+}
+
+fn plan_load(
+    step: &Step,
+    load: &Load,
+    rows: &[Column],
+    watermarks_of: Vec<StepName>,
+    facts: &Facts,
+) -> PlannedLoad {
+    let target = facts.targets.get(&step.name).cloned().unwrap_or_default();
+    // A file that is replaced whole, or added, has no columns to keep to.
+    let change = match (&load.target, &load.mode) {
+        (Target::Connection { .. }, LoadMode::Replace) if target.columns.is_none() => {
+            Change::Create
+        }
+        _ => Change::between(target.columns.as_deref(), rows, load.on_schema_change),
+    };
+    PlannedLoad {
+        target: load.target.clone(),
+        mode: load.mode.clone(),
+        change,
+        base: target.snapshot,
+        partition_by: load.partition_by.clone(),
+        sort_by: load.sort_by.clone(),
+        properties: load.properties.clone(),
+        target_file_bytes: load.target_file_bytes,
+        on_schema_change: load.on_schema_change,
+        watermarks_of,
+        options: load.options.clone(),
+    }
+}
+
+/// What a spec says of its steps, without what the world says: two runs of an unchanged spec agree on it.
+#[derive(Serialize)]
+struct Spec(Vec<serde_json::Value>);
+
+impl Spec {
+    fn of(steps: &[PlannedStep]) -> Self {
+        Self(steps.iter().map(Self::step).collect())
+    }
+
+    fn step(step: &PlannedStep) -> serde_json::Value {
+        let said = match &step.action {
+            Action::Extract(e) => {
+                let window = e.window.as_ref().map(|w| (&w.column, &w.edge, w.nulls));
+                serde_json::json!([
+                    e.connection,
+                    e.from,
+                    e.projection,
+                    window,
+                    e.splits,
+                    e.options
+                ])
+            }
+            Action::Transform(t) => serde_json::json!([t.sql]),
+            Action::Check(c) => serde_json::json!(c),
+            Action::Load(l) => serde_json::json!([
+                l.target,
+                l.mode,
+                l.partition_by,
+                l.sort_by,
+                l.properties,
+                l.target_file_bytes,
+                l.on_schema_change,
+                l.options
+            ]),
+        };
+        serde_json::json!([step.name, step.inputs, said])
+    }
+}
+
+/// The steps, without what is said only for people.
+#[derive(Serialize)]
+struct Sealed(Vec<PlannedStep>);
+
+impl Sealed {
+    fn of(steps: &[PlannedStep]) -> Self {
+        let mut steps = steps.to_vec();
+        for step in &mut steps {
+            if let Action::Extract(extract) = &mut step.action {
+                extract.how.clear();
+            }
+        }
+        Self(steps)
+    }
+}
+
+impl WindowEdge {
+    /// The columns by which rows are known again, where they are read again.
+    pub fn key(&self) -> Option<&[String]> {
+        match self {
+            Self::Inclusive { key } => Some(key),
+            Self::Exclusive | Self::Files => None,
+        }
+    }
+}

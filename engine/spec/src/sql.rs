@@ -1,0 +1,339 @@
+//! SQL of transforms and rules: what it reads, and whether it is what it has to be. The only file that knows the parser.
+//!
+//! Positions are lines and columns in the SQL text itself; where that text lies in a file is somebody else's knowledge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+/// The most tokens a query may have.
+const MAX_TOKENS: usize = 50_000;
+/// The most tokens between two commas, brackets or clauses: a chain `a + b + c …` nests as deep as it is long.
+const MAX_CHAIN: usize = 2_000;
+/// How deep brackets and subqueries may be nested.
+const MAX_DEPTH: usize = 50;
+
+/// A place in the SQL text; lines and columns from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) line: u64,
+    pub(crate) column: u64,
+    /// How many characters.
+    pub(crate) length: u64,
+}
+
+/// Why a text is not what it has to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SqlError {
+    Syntax { message: String, place: Option<Place> },
+    NotAQuery { message: String, place: Option<Place> },
+}
+
+/// A table that a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Relation {
+    /// Its parts as the engine sees them: lower case unless they were quoted.
+    pub(crate) parts: Vec<String>,
+    pub(crate) place: Place,
+}
+
+/// What a condition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// It is about all rows together.
+    pub(crate) aggregate: bool,
+    /// It reads other rows than those it is about.
+    pub(crate) subquery: bool,
+}
+
+/// The tables that a query reads: each once for every place.
+pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
+    let tokens = tokens(sql)?;
+    let mut parser = Parser::new(&GenericDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let statements = parser.parse_statements().map_err(syntax)?;
+    let statement = match statements.as_slice() {
+        [statement] => statement,
+        [] => return Err(not_a_query("there is no query here", None)),
+        [_, second, ..] => return Err(not_a_query("this is a second statement", Some(second.span().start))),
+    };
+    let mut reads = Reads::default();
+    match statement.visit(&mut reads) {
+        ControlFlow::Continue(()) => Ok(reads.relations),
+        ControlFlow::Break(error) => Err(*error),
+    }
+}
+
+/// What a rule's condition is.
+pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
+    let tokens = tokens(sql)?;
+    let mut parser = Parser::new(&GenericDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let expr = parser.parse_expr().map_err(syntax)?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        let message = format!("the condition ends before `{}`", rest.token);
+        return Err(SqlError::Syntax { message, place: Some(at(rest.span.start, 1)) });
+    }
+    let mut looks = Looks::default();
+    let _: ControlFlow<()> = expr.visit(&mut looks);
+    Ok(Condition { aggregate: looks.aggregate, subquery: looks.subquery })
+}
+
+/// Whether a text is a plain column name.
+pub(crate) fn is_column(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn at(location: Location, length: u64) -> Place {
+    Place { line: location.line, column: location.column, length }
+}
+
+fn not_a_query(message: &str, location: Option<Location>) -> SqlError {
+    let location = location.filter(|location| location.line > 0);
+    SqlError::NotAQuery { message: message.to_owned(), place: location.map(|location| at(location, 1)) }
+}
+
+/// Cuts a text into tokens, and refuses one that would nest deeper than a parser may recurse.
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
+    let tokens = Tokenizer::new(&GenericDialect, sql).tokenize_with_location().map_err(|error| SqlError::Syntax {
+        message: error.message.to_lowercase(),
+        place: Some(at(error.location, 1)),
+    })?;
+    let mut chains = vec![0_usize];
+    let mut unions = 0_usize;
+    for (number, token) in tokens.iter().enumerate() {
+        if matches!(token.token, Token::Whitespace(_)) {
+            continue;
+        }
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => chains.push(0),
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if chains.len() > 1 {
+                    chains.pop();
+                }
+            }
+            Token::Comma => {
+                if let Some(chain) = chains.last_mut() {
+                    *chain = 0;
+                }
+            }
+            Token::Word(word) if matches!(word.keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT) => unions += 1,
+            _ => {}
+        }
+        if let Some(chain) = chains.last_mut() {
+            *chain += 1;
+            if *chain > MAX_CHAIN || unions > MAX_CHAIN || number > MAX_TOKENS || chains.len() > MAX_DEPTH * 4 {
+                let message = "this is too long to be read safely".to_owned();
+                return Err(SqlError::Syntax { message, place: Some(at(token.span.start, 1)) });
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+/// The parser's sentence without the place in it, and the place.
+fn syntax(error: ParserError) -> SqlError {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+        ParserError::RecursionLimitExceeded => "this is nested too deep".to_owned(),
+    };
+    let (message, place) = match text.rsplit_once(" at Line: ") {
+        Some((message, rest)) => (message.to_owned(), location(rest)),
+        None => (text, None),
+    };
+    let mut chars = message.chars();
+    let message = chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default();
+    SqlError::Syntax { message, place }
+}
+
+fn location(text: &str) -> Option<Place> {
+    let (line, column) = text.split_once(", Column: ")?;
+    let (line, column) = (line.trim().parse().ok()?, column.trim().parse().ok()?);
+    (line > 0).then_some(Place { line, column, length: 1 })
+}
+
+/// Collects relations, each query with the names that its `WITH` and those around it define.
+#[derive(Default)]
+struct Reads {
+    relations: Vec<Relation>,
+    scopes: Vec<BTreeSet<String>>,
+    /// What is visible in a query of a `WITH` that was not entered yet, by the query's address.
+    pending: BTreeMap<usize, BTreeSet<String>>,
+    function: bool,
+    statements: usize,
+}
+
+fn address(query: &Query) -> usize {
+    std::ptr::from_ref(query).addr()
+}
+
+fn normal(ident: &sqlparser::ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+impl Visitor for Reads {
+    type Break = Box<SqlError>;
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Box<SqlError>> {
+        self.statements += 1;
+        match statement {
+            Statement::Query(_) if self.statements == 1 => ControlFlow::Continue(()),
+            _ => {
+                let message = "a transform is one query, `SELECT …` or `WITH … SELECT …`";
+                ControlFlow::Break(Box::new(not_a_query(message, Some(statement.span().start))))
+            }
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Box<SqlError>> {
+        let outer = self.scopes.last().cloned().unwrap_or_default();
+        let mut visible = self.pending.remove(&address(query)).unwrap_or(outer);
+        if let Some(with) = &query.with {
+            let names: BTreeSet<String> = with.cte_tables.iter().map(|cte| normal(&cte.alias.name)).collect();
+            for cte in &with.cte_tables {
+                let mut inside = visible.clone();
+                if with.recursive {
+                    inside.extend(names.iter().cloned());
+                }
+                self.pending.insert(address(&cte.query), inside);
+                visible.insert(normal(&cte.alias.name));
+            }
+        }
+        self.scopes.push(visible);
+        if let SetExpr::Select(select) = query.body.as_ref()
+            && select.into.is_some()
+        {
+            let message = "`SELECT … INTO` writes a table; a transform only reads";
+            return ControlFlow::Break(Box::new(not_a_query(message, Some(select.span().start))));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Box<SqlError>> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Box<SqlError>> {
+        // `generate_series(1, 10)` is a function, not a table.
+        self.function = matches!(factor, TableFactor::Table { args: Some(_), .. });
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Box<SqlError>> {
+        if std::mem::take(&mut self.function) {
+            return ControlFlow::Continue(());
+        }
+        let parts: Vec<String> = relation.0.iter().filter_map(|part| part.as_ident()).map(normal).collect();
+        let defined = matches!(parts.as_slice(), [name] if self.scopes.last().is_some_and(|scope| scope.contains(name)));
+        if !defined {
+            let span = relation.span();
+            let length = if span.end.line == span.start.line { span.end.column.saturating_sub(span.start.column) } else { 1 };
+            self.relations.push(Relation { parts, place: at(span.start, length.max(1)) });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Aggregate functions of the engine. A condition that calls one outside a window is about all rows together.
+const AGGREGATES: &[&str] = &[
+    "approx_distinct", "approx_median", "approx_percentile_cont", "approx_percentile_cont_with_weight", "array_agg",
+    "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar", "covar_pop", "covar_samp",
+    "every", "first_value", "grouping", "last_value", "max", "mean", "median", "min", "nth_value", "percentile_cont",
+    "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
+    "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var", "var_pop", "var_population",
+    "var_samp", "var_sample",
+];
+
+/// Looks for aggregates and subqueries in a condition.
+#[derive(Default)]
+struct Looks {
+    aggregate: bool,
+    subquery: bool,
+}
+
+impl Visitor for Looks {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr
+            && function.over.is_none()
+        {
+            let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal);
+            self.aggregate |= name.is_some_and(|name| AGGREGATES.contains(&name.as_str()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.subquery = true;
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> Vec<String> {
+        relations(sql).unwrap().into_iter().map(|relation| relation.parts.join(".")).collect()
+    }
+
+    #[test]
+    fn names_of_with_are_not_tables() {
+        assert_eq!(read("with a as (select * from visit) select * from a join medicine.ward using (id)"), ["visit", "medicine.ward"]);
+        assert_eq!(read("with visit as (select * from visit) select * from visit"), ["visit"]);
+        assert_eq!(read("with recursive t as (select 1 union all select * from t) select * from t"), [""; 0]);
+        assert_eq!(read("with a as (select 1), b as (select * from a) select * from b, (select * from a) x"), [""; 0]);
+        assert_eq!(read("select * from t where exists (with q as (select * from u) select * from q)"), ["t", "u"]);
+    }
+
+    #[test]
+    fn functions_are_not_tables() {
+        assert_eq!(read("select * from generate_series(1, 3) g, t"), ["t"]);
+    }
+
+    #[test]
+    fn quotes_keep_case() {
+        assert_eq!(read("select * from Visit, \"Visit\""), ["visit", "Visit"]);
+    }
+
+    #[test]
+    fn only_one_query() {
+        for sql in ["delete from t", "select 1; select 2", "", "select * into x from t", "drop table t", "insert into t select 1"] {
+            assert!(matches!(relations(sql), Err(SqlError::NotAQuery { .. })), "{sql}");
+        }
+    }
+
+    #[test]
+    fn errors_have_a_place() {
+        let Err(SqlError::Syntax { place, .. }) = relations("select *\nfrom from x y z") else { panic!("accepted") };
+        assert_eq!(place.map(|place| place.line), Some(2));
+    }
+
+    #[test]
+    fn long_chains_do_not_overflow() {
+        for link in [" + 1", " or a = 1", "::int", " is null", " union select 1"] {
+            let _ = relations(&format!("select 1{}", link.repeat(40_000)));
+            let _ = relations(&format!("select 1{}", link.repeat(600)));
+        }
+        let _ = relations(&format!("select {}1", "(".repeat(10_000)));
+        let _ = relations(&format!("select {}1", "- ".repeat(1_900)));
+        let _ = relations(&format!("select {}1", "not ".repeat(1_900)));
+        let _ = relations(&format!("select 1 from a{}", " join b on true".repeat(300)));
+    }
+
+    #[test]
+    fn aggregates_are_known() {
+        let is = |sql: &str| condition(sql).unwrap().aggregate;
+        assert!(is("count(*) > 0") && is("max(a) - min(a) < 3"));
+        assert!(!is("a is not null") && !is("length(a) > 2") && !is("sum(a) over (partition by b) > 0"));
+        assert!(condition("a in (select b from c)").unwrap().subquery);
+        assert!(condition("a > 1 b").is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! `kind: Domain`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::DefaultsSpec;
+use crate::read::At;
+
+/// The word in `kind:`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) enum DomainKind {
+    /// A part of the organisation that owns data.
+    Domain,
+}
+
+/// A Domain: a part of the organisation that owns data, and the namespace it owns.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DomainSpec {
+    /// What this file describes.
+    #[expect(dead_code, reason = "it chose this type before it was read")]
+    pub(crate) kind: DomainKind,
+    /// Its name, by which pipelines say whose they are.
+    pub(crate) name: At<String>,
+    /// What it is about.
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    /// Who answers for it.
+    #[serde(default)]
+    pub(crate) owners: Vec<String>,
+    /// The Iceberg namespace it owns: the only one its pipelines may write.
+    pub(crate) namespace: At<String>,
+    /// Tables of the lake, `namespace.table`, that exist already and that no pipeline of this project writes.
+    #[serde(default)]
+    pub(crate) external_tables: Vec<At<String>>,
+    /// What holds for every pipeline of the domain that does not say otherwise.
+    #[serde(default)]
+    pub(crate) defaults: Option<DefaultsSpec>,
+}

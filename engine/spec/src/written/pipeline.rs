@@ -1,0 +1,86 @@
+//! `kind: Pipeline`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{RetrySpec, StepSpec};
+use crate::read::At;
+
+/// The word in `kind:`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) enum PipelineKind {
+    /// A named graph of steps that runs as one.
+    Pipeline,
+}
+
+/// A Pipeline: a named graph of steps that runs as one and publishes tables.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipelineSpec {
+    /// What this file describes.
+    #[expect(dead_code, reason = "it chose this type before it was read")]
+    pub(crate) kind: PipelineKind,
+    /// Its name, unique in its domain.
+    pub(crate) name: At<String>,
+    /// The domain that owns it.
+    pub(crate) domain: At<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    /// When it runs by itself. Left out: only when asked.
+    #[serde(default)]
+    pub(crate) schedule: Option<ScheduleSpec>,
+    /// What happens when an attempt fails for a reason that may pass.
+    #[serde(default)]
+    pub(crate) retry: Option<RetrySpec>,
+    /// The steps. Their order follows from what they read.
+    pub(crate) steps: At<Vec<StepSpec>>,
+}
+
+/// When a pipeline runs by itself. It says `cron`, `after`, or both.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleSpec {
+    /// Five fields (minute, hour, day, month, weekday), or six with seconds first: `"15 5 * * MON-FRI"`.
+    #[serde(default)]
+    pub(crate) cron: Option<At<String>>,
+    /// Whose clock, as an IANA name: `Europe/Moscow`. Left out: UTC.
+    #[serde(default)]
+    pub(crate) timezone: Option<At<String>>,
+    /// What happens when it is due and still running.
+    #[serde(default)]
+    pub(crate) overlap: OverlapSpec,
+    /// What happens with times that were missed.
+    #[serde(default)]
+    pub(crate) catchup: CatchupSpec,
+    /// Pipelines, `domain/name`, that must have published anew; with `cron`, both must hold.
+    #[serde(default)]
+    pub(crate) after: Vec<At<String>>,
+}
+
+/// What happens when a pipeline is due and still running.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OverlapSpec {
+    /// The new run is left out.
+    #[default]
+    Skip,
+    /// The new run waits.
+    Queue,
+    /// Any number of waiting runs become one.
+    Coalesce,
+}
+
+/// What happens with times that were missed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CatchupSpec {
+    /// Nothing.
+    None,
+    /// One run for all of them.
+    #[default]
+    Last,
+    /// One run for each.
+    All,
+}

@@ -1,0 +1,54 @@
+//! `{ env: NAME }` or `{ file: PATH }`.
+
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::read::At;
+
+/// A reference to a secret; never the secret itself.
+#[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SecretSpec {
+    /// The environment variable that holds it.
+    Env(At<String>),
+    /// The file that holds it, relative to the project's folder.
+    File(At<String>),
+}
+
+/// The same, for the case that it is a mapping.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reference {
+    Env(At<String>),
+    File(At<String>),
+}
+
+impl<'de> Deserialize<'de> for SecretSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReferenceVisitor)
+    }
+}
+
+struct ReferenceVisitor;
+
+impl<'de> Visitor<'de> for ReferenceVisitor {
+    type Value = SecretSpec;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a reference to a secret, `{ env: NAME }` or `{ file: PATH }`")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<SecretSpec, E> {
+        Err(E::custom("a secret must not stand in a spec: write `{ env: NAME }` or `{ file: PATH }`"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSpec, A::Error> {
+        let reference = Reference::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(match reference {
+            Reference::Env(name) => SecretSpec::Env(name),
+            Reference::File(path) => SecretSpec::File(path),
+        })
+    }
+}

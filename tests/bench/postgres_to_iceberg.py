@@ -1,0 +1,159 @@
+"""TPC-H lineitem out of PostgreSQL: `lakewright run` beside psql's COPY and DuckDB. See postgres_to_iceberg.sh."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import urllib.parse
+from pathlib import Path
+
+from measure import Cost, cost_of, cpu_of_tree, median, table
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+FLOOR = "psql COPY binary"
+
+LINEITEM = """
+    l_orderkey bigint NOT NULL, l_partkey bigint NOT NULL, l_suppkey bigint NOT NULL, l_linenumber integer NOT NULL,
+    l_quantity decimal(15, 2) NOT NULL, l_extendedprice decimal(15, 2) NOT NULL, l_discount decimal(15, 2) NOT NULL,
+    l_tax decimal(15, 2) NOT NULL, l_returnflag text NOT NULL, l_linestatus text NOT NULL, l_shipdate date NOT NULL,
+    l_commitdate date NOT NULL, l_receiptdate date NOT NULL, l_shipinstruct text NOT NULL, l_shipmode text NOT NULL,
+    l_comment text NOT NULL
+"""
+
+
+def psql(url: str, *statements: str, **options) -> str:
+    flags = [part for statement in statements for part in ("-c", statement)]
+    command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", url, *flags]
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout.strip()
+
+
+def load_lineitem(url: str, scale: str) -> int:
+    psql(url, f"CREATE TABLE lineitem ({LINEITEM})")
+    generator = str(Path(sys.executable).parent / "tpchgen-cli")
+    rows = subprocess.Popen(
+        [generator, "csv", "--quiet", "-s", scale, "-T", "lineitem", "--stdout"], stdout=subprocess.PIPE
+    )
+    psql(url, "COPY lineitem FROM STDIN (FORMAT csv, HEADER)", stdin=rows.stdout)
+    if rows.wait() != 0:
+        raise SystemExit("tpchgen-cli failed")
+    # Frozen and analysed: no reader pays for hint bits, and all plan with the same statistics.
+    psql(url, "VACUUM (FREEZE, ANALYZE) lineitem")
+    return int(psql(url, "SELECT count(*) FROM lineitem"))
+
+
+def write_project(folder: Path, url: str) -> None:
+    """The smallest project that publishes lineitem: SQLite catalog, local warehouse."""
+    server = urllib.parse.urlsplit(url)
+    files = {
+        "project.yaml": """
+            kind: Project
+            name: bench
+            version: 1
+            lake:
+              catalog: { sqlite: { path: lake/catalog.db } }
+              warehouse: { local: { path: lake/warehouse } }
+            state: { sqlite: { path: lake/state.db } }
+        """,
+        "connections/source.yaml": f"""
+            kind: Connection
+            name: source
+            connector: postgres
+            options:
+              host: {server.hostname}
+              port: {server.port}
+              database: {server.path.lstrip("/")}
+              user: {server.username}
+              password: {{ env: BENCH_PASSWORD }}
+        """,
+        "domains/bench/domain.yaml": """
+            kind: Domain
+            name: bench
+            description: A benchmark
+            owners: [bench@example.org]
+            namespace: bench
+        """,
+        "domains/bench/pipelines/lineitem.yaml": """
+            kind: Pipeline
+            name: lineitem
+            domain: bench
+            description: All of lineitem
+            steps:
+              - name: lineitem
+                extract: { connection: source, table: public.lineitem, mode: full }
+              - name: publish
+                load: { from: lineitem, table: bench.lineitem, mode: replace }
+        """,
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip())
+
+
+def contenders(url: str, binary: Path, scratch: Path) -> dict[str, tuple[list[str], dict]]:
+    """Each command, and how it is started."""
+    project = scratch / "project"
+    environment = {**os.environ, "BENCH_PASSWORD": urllib.parse.urlsplit(url).password or ""}
+    copy = "COPY lineitem TO STDOUT (FORMAT binary)"
+    return {
+        FLOOR: (["psql", "-qX", url, "-c", copy, "-o", "/dev/null"], {}),
+        "DuckDB to Parquet": (
+            [sys.executable, str(HERE / "duckdb_export.py"), url, "lineitem", str(scratch / "lineitem.parquet")],
+            {},
+        ),
+        "lakewright run": (
+            [str(binary), "run", "bench/lineitem"],
+            {"cwd": project, "env": environment},
+        ),
+    }
+
+
+def measured(url: str, chosen: dict, rounds: int, scratch: Path) -> dict[str, list[Cost]]:
+    """One round to warm the server's cache, which is thrown away; then they take turns."""
+    data_directory = psql(url, "SHOW data_directory")
+    server = int(Path(data_directory, "postmaster.pid").read_text().split()[0])
+    costs: dict[str, list[Cost]] = {name: [] for name in chosen}
+    for number in range(rounds + 1):
+        for name, (command, options) in chosen.items():
+            if name == "lakewright run":
+                shutil.rmtree(scratch / "project", ignore_errors=True)
+                write_project(scratch / "project", url)
+            cost = cost_of(command, scratch / "output.log", lambda: cpu_of_tree(server), **options)
+            label = f"round {number}" if number else "warm-up"
+            print(f"{label}: {name}: {cost.wall_s:.2f} s, {cost.cpu_s:.2f} CPU-s", file=sys.stderr, flush=True)
+            if number:
+                costs[name].append(cost)
+    return costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scale", nargs="?", default="0.1")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="parts of the names of those to run")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    parser.add_argument("--binary", type=Path, default=target / "release" / "lakewright")
+    arguments = parser.parse_args()
+
+    url = os.environ["LAKEWRIGHT_TEST_POSTGRES"]
+    with tempfile.TemporaryDirectory(prefix="lakewright-bench.") as folder:
+        scratch = Path(folder)
+        everyone = contenders(url, arguments.binary.resolve(), scratch)
+        wanted = [part.lower() for part in arguments.only or [""]]
+        chosen = {name: how for name, how in everyone.items() if any(part in name.lower() for part in wanted)}
+        if "lakewright run" in chosen and not arguments.binary.is_file():
+            raise SystemExit(
+                f"no binary at {arguments.binary}\nhelp: `cargo build --release`, or `--only psql duckdb` without it"
+            )
+        rows = load_lineitem(url, arguments.scale)
+        costs = measured(url, chosen, arguments.rounds, scratch)
+    print(f"lineitem at scale {arguments.scale}, {rows} rows, median of {arguments.rounds} rounds")
+    print(table({name: median(of) for name, of in costs.items()}, FLOOR))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+//! A project in a folder of its own, and the built binary to do things with it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is test code: failing is its way of telling"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::services::{self, ReadBack};
+
+/// A project in a folder that goes with it.
+pub(crate) struct Scene {
+    folder: TempDir,
+}
+
+/// A catalog and a warehouse in the project's folder.
+const EMBEDDED: &str = "kind: Project
+name: scene
+version: 1
+lake:
+  catalog: { sqlite: { path: lake/catalog.db } }
+  warehouse: { local: { path: lake/warehouse } }
+state: { sqlite: { path: lake/state.db } }
+";
+
+impl Scene {
+    /// A folder with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { folder: TempDir::new().expect("a folder") }
+    }
+
+    /// A project on the embedded default with one domain, `d`, and these files.
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        let scene = Self::empty();
+        scene.write("project.yaml", EMBEDDED);
+        scene.write("domain.yaml", "kind: Domain\nname: d\nnamespace: d\n");
+        for (path, text) in files {
+            scene.write(path, text);
+        }
+        scene
+    }
+
+    /// A copy of a folder of the repository.
+    pub(crate) fn copy_of(folder: &str) -> Self {
+        let scene = Self::empty();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join(folder);
+        copy(&from, scene.path());
+        scene
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    /// Starts the binary with its output kept.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        services::lakewright()
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts")
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.start(arguments).wait_with_output().expect("the binary ends")
+    }
+
+    /// Runs the binary and expects it to end well; what it printed.
+    pub(crate) fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} ended with {}\n{told}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs the binary and expects this exit code; what it printed to stderr.
+    pub(crate) fn bad(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{told}");
+        told
+    }
+
+    /// The rows of a query as CSV, without the header.
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let text = self.good(&["query", "--format", "csv", sql]);
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// What PyIceberg and DuckDB, in agreement, read from a table of the embedded catalog.
+    pub(crate) fn read_with_others(&self, table: &str) -> Option<ReadBack> {
+        let catalog = format!("sqlite:///{}", self.path().join("lake/catalog.db").display());
+        let seen = services::read_from_catalog(table, &["--sql", &catalog])?;
+        let both = services::read_with_others(&seen.metadata_location)?;
+        assert_eq!(both.rows_sha256, seen.rows_sha256, "the catalog points at what both read");
+        Some(both)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder of the repository").flatten() {
+        let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            if entry.file_name() != "lake" {
+                fs::create_dir_all(&target).expect("a folder");
+                copy(&source, &target);
+            }
+        } else {
+            fs::copy(&source, &target).expect("a file");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+-- Customers and days of each region
+with days as (select count(*) as days from sales.daily)
+select c.region, count(*) as customers, max(d.days) as days
+from sales.customer as c
+cross join days as d
+group by c.region

@@ -1,0 +1,2 @@
+with raws as (select * from rawer)
+select * from raws

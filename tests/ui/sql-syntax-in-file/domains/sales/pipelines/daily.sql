@@ -1,0 +1,5 @@
+-- Orders per day
+select ordered_at,
+       count(*) as orders
+form raw
+group by ordered_at
