@@ -21,6 +21,6 @@ pub use contract::{
     SinkCapability, Source, SourceCapability, Split, SplitBy, Stage, Staged, Window, Write, WriteMode,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use files::{S3Options, open_store};
+pub use files::{S3Options, explain_columns, open_store};
 pub use secret::{Secret, SecretRef, Secrets};
 pub use value::{Comparison, Literal, Predicate, Watermark};

@@ -320,6 +320,23 @@ async fn a_slow_batch_is_a_timeout() {
 }
 
 #[tokio::test]
+async fn a_read_beyond_the_limit_waits_for_one_to_end() {
+    let connection = wrap::limit(memory().await, 1);
+    let scan = connection
+        .source()
+        .unwrap()
+        .scan(&Read::table("orders"))
+        .await
+        .unwrap();
+    let split = &scan.splits()[0];
+    let first = scan.read(split).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_millis(20), scan.read(split)).await;
+    assert!(second.is_err(), "the one seat is taken");
+    drop(first);
+    assert!(scan.read(split).await.is_ok());
+}
+
+#[tokio::test]
 async fn types_are_inferred_with_their_reasons() {
     let root = tempfile::tempdir().unwrap();
     put(
@@ -384,6 +401,62 @@ async fn a_value_that_does_not_fit_is_named_with_file_and_row() {
     let error = read(&*connection, &read_as(Value::Null)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert!(format!("{error:?}").contains("o.csv"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_large_parquet_file_is_cut_by_row_groups() {
+    let root = tempfile::tempdir().unwrap();
+    let connection = local(root.path()).await;
+    let ids: Vec<i64> = (0..2_500_000).collect();
+    let rows =
+        RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(ids)) as ArrayRef)]).unwrap();
+    stage(
+        &*connection,
+        &write("big.parquet", WriteMode::Replace, "run", &Value::Null),
+        &rows,
+    )
+    .await
+    .unwrap();
+    let mut large = Read::table("big.parquet");
+    large.splits.target_rows = Some(1_000_000);
+    let scan = connection.source().unwrap().scan(&large).await.unwrap();
+    let known: Option<u64> = scan.splits().iter().map(|split| split.rows).sum();
+    assert_eq!((scan.splits().len() > 1, known), (true, Some(2_500_000)));
+    let batches = read(&*connection, &large).await.unwrap();
+    let sum: i64 = batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values())
+        .sum();
+    assert_eq!(sum, 2_500_000 * 2_499_999 / 2);
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_in_one_file_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let connection = local(root.path()).await;
+    let texts =
+        RecordBatch::try_from_iter([("id", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)])
+            .unwrap();
+    stage(
+        &*connection,
+        &write("t/a.parquet", WriteMode::Replace, "run", &Value::Null),
+        &all(),
+    )
+    .await
+    .unwrap();
+    stage(
+        &*connection,
+        &write("t/b.parquet", WriteMode::Replace, "run", &Value::Null),
+        &texts,
+    )
+    .await
+    .unwrap();
+    let error = read(&*connection, &Read::table("t/*.parquet"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    let said = "the column `id` is string in this file and long in others (file: t/b.parquet)";
+    assert_eq!(error.to_string(), said);
 }
 
 #[tokio::test]

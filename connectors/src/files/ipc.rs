@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::root_as_message;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::bytes::ByteStream;
@@ -57,13 +57,13 @@ pub(super) async fn open(input: ByteStream, file: &str) -> Result<Opened> {
         return Err(messages.broken(missing));
     };
     let header = messages.header(&frame);
-    let message = root_as_message(header)
+    let message = root_as_message(&header)
         .map_err(|error| messages.broken(missing).caused_by(error.to_string()))?;
     let schema = message
         .header_as_schema()
         .map(fb_to_schema)
         .ok_or_else(|| messages.broken(missing))?;
-    messages.decode(frame.whole())?;
+    messages.decode(&frame)?;
     Ok(Opened {
         schema: SchemaRef::new(schema),
         messages,
@@ -111,12 +111,12 @@ impl Messages {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         while self.ready.is_empty() && !self.ended {
             if let Some(frame) = self.frame().await? {
-                self.decode(frame.whole())?;
+                self.decode(&frame)?;
                 continue;
             }
             // The decoder gives a batch without a body only when something follows it.
             self.ended = true;
-            self.push(Bytes::from_static(&END))?;
+            self.push(Buffer::from_slice_ref(END))?;
             // The rest is read too: only at its end is it sure that the file did not change.
             while self.input.try_next().await?.is_some() {}
         }
@@ -175,27 +175,33 @@ impl Messages {
         }
     }
 
-    fn header(&self, frame: &Frame) -> &[u8] {
-        self.pending
-            .get(frame.lead..frame.lead + frame.header)
-            .unwrap_or_default()
+    /// A copy, because a header is only accepted at an address that is a multiple of eight.
+    fn header(&self, frame: &Frame) -> Buffer {
+        let header = self.pending.get(frame.lead..frame.lead + frame.header);
+        Buffer::from_slice_ref(header.unwrap_or_default())
     }
 
     fn body_length(&self, frame: &Frame) -> Result<usize> {
         let malformed = || self.broken("a message is malformed");
-        let message = root_as_message(self.header(frame))
-            .map_err(|error| malformed().caused_by(error.to_string()))?;
+        let header = self.header(frame);
+        let message =
+            root_as_message(&header).map_err(|error| malformed().caused_by(error.to_string()))?;
         usize::try_from(message.bodyLength()).map_err(|error| malformed().caused_by(error))
     }
 
-    /// Gives the first pending bytes to the decoder.
-    fn decode(&mut self, bytes: usize) -> Result<()> {
-        let bytes = self.pending.split_to(bytes).freeze();
-        self.push(bytes)
+    /// Gives the first pending message to the decoder, with the mark that old writers left out, so that its header is
+    /// at an address that is a multiple of eight.
+    fn decode(&mut self, frame: &Frame) -> Result<()> {
+        let whole = frame.whole();
+        let mut message = MutableBuffer::with_capacity(whole + CONTINUATION.len());
+        if frame.lead == CONTINUATION.len() {
+            message.extend_from_slice(&CONTINUATION);
+        }
+        message.extend_from_slice(&self.pending.split_to(whole));
+        self.push(message.into())
     }
 
-    fn push(&mut self, bytes: Bytes) -> Result<()> {
-        let mut buffer = Buffer::from(bytes);
+    fn push(&mut self, mut buffer: Buffer) -> Result<()> {
         while !buffer.is_empty() {
             match self.decoder.decode(&mut buffer) {
                 Ok(batch) => self.ready.extend(batch),
@@ -223,6 +229,7 @@ mod tests {
 
     use arrow::array::Int32Array;
     use arrow::ipc::writer::{FileWriter, StreamWriter};
+    use bytes::Bytes;
 
     use super::*;
 

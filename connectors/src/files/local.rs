@@ -41,16 +41,16 @@ impl Connector for Local {
 
 /// The folder, which need not be there yet.
 pub(super) fn place(options: &LocalOptions, opening: Opening<'_>) -> Result<Place> {
-        let bad = |error: Box<dyn std::error::Error + Send + Sync>| {
-            let message = format!("`{}` is not a usable folder", options.path.display());
-            Error::new(ErrorKind::InvalidInput, message).caused_by(error)
-        };
-        let folder = std::path::absolute(opening.root.join(&options.path))
-            .map_err(|error| bad(error.into()))?;
-        let root = object_store::path::Path::from_absolute_path(plain(&folder))
-            .map_err(|error| bad(error.into()))?;
-        let name = format!("folder `{}`", options.path.display());
-        let store = Arc::new(LocalFileSystem::new());
+    let bad = |error: Box<dyn std::error::Error + Send + Sync>| {
+        let message = format!("`{}` is not a usable folder", options.path.display());
+        Error::new(ErrorKind::InvalidInput, message).caused_by(error)
+    };
+    let folder =
+        std::path::absolute(opening.root.join(&options.path)).map_err(|error| bad(error.into()))?;
+    let root = object_store::path::Path::from_absolute_path(plain(&folder))
+        .map_err(|error| bad(error.into()))?;
+    let name = format!("folder `{}`", options.path.display());
+    let store = Arc::new(LocalFileSystem::new());
     Ok(Place { store, root, name })
 }
 

@@ -34,10 +34,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 
+pub use explain::explain_columns;
 pub(crate) use local::Local;
 pub(crate) use minio::Minio;
 pub(crate) use s3::S3;
-pub use explain::explain_columns;
 pub use store::{S3Options, open_store};
 
 use crate::contract::{

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How files are read.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FileReadOptions")]
 pub(crate) struct ReadOptions {
     /// The format; told from the name when left out.
     pub(super) format: Option<Format>,
@@ -36,6 +37,7 @@ pub(crate) struct ReadOptions {
 /// How files are written.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FileWriteOptions")]
 pub(crate) struct WriteOptions {
     /// The format; told from the name when left out, Parquet where the name is a folder.
     pub(super) format: Option<Format>,

@@ -2,9 +2,11 @@
 //!
 //! Knows Parquet; every request is pinned to the content the listing saw.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -13,6 +15,7 @@ use parquet::arrow::ProjectionMask;
 pub(super) use parquet::arrow::arrow_reader::ArrowReaderMetadata as Footer;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::basic::Type as PhysicalType;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
@@ -96,11 +99,37 @@ pub(super) async fn footer(place: &Arc<Place>, file: &Found) -> Result<Footer> {
         place: Arc::clone(place),
         file: file.clone(),
     };
-    // The types are taken from Parquet alone: an embedded Arrow schema may name types only its writer needed.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    Footer::load_async(&mut reader, options)
-        .await
+    let footer = Footer::load_async(&mut reader, options()).await;
+    footer
+        .and_then(micros)
         .map_err(|error| of_parquet(error, &file.path))
+}
+
+/// The types are taken from Parquet alone: an embedded Arrow schema may name types only its writer needed.
+fn options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
+}
+
+/// Has the old 96-bit timestamps read in microseconds: in nanoseconds, years beyond 2262 overflow without a word.
+fn micros(footer: Footer) -> ParquetResult<Footer> {
+    let columns = footer.parquet_schema().columns().iter();
+    let old = columns.filter(|column| column.physical_type() == PhysicalType::INT96);
+    let old: BTreeSet<&String> = old
+        .filter_map(|column| column.path().parts().first())
+        .collect();
+    if old.is_empty() {
+        return Ok(footer);
+    }
+    let field = |field: &FieldRef| match field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) if old.contains(field.name()) => {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+            Arc::new(field.as_ref().clone().with_data_type(micros))
+        }
+        _ => Arc::clone(field),
+    };
+    let fields: Vec<FieldRef> = footer.schema().fields().iter().map(field).collect();
+    let schema = Arc::new(Schema::new(fields));
+    Footer::try_new(Arc::clone(footer.metadata()), options().with_schema(schema))
 }
 
 /// The rows of some row groups (of all when `None`), with the columns that `wanted` names.
@@ -147,5 +176,54 @@ fn of_parquet(error: ParquetError, path: &str) -> Error {
             }
         },
         other => failure::bad_data("the Parquet file cannot be read", path).caused_by(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray as _, RecordBatch};
+    use arrow::datatypes::TimestampMicrosecondType;
+    use object_store::ObjectStoreExt as _;
+    use object_store::memory::InMemory;
+    use parquet::data_type::{Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::files::listing::list;
+    use crate::files::pattern::Pattern;
+
+    /// The Julian day of 9999-12-31.
+    const LAST_DAY: u32 = 5_373_484;
+
+    fn file() -> Vec<u8> {
+        let schema = Arc::new(parse_message_type("message m { REQUIRED INT96 at; }").unwrap());
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let mut value = Int96::new();
+        value.set_data(0, 0, LAST_DAY);
+        let typed = column.typed::<Int96Type>();
+        typed.write_batch(&[value], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn old_timestamps_do_not_overflow() {
+        let store = Arc::new(InMemory::new());
+        store.put(&"a.parquet".into(), file().into()).await.unwrap();
+        let (root, name) = (object_store::path::Path::default(), "memory".to_owned());
+        let place = Arc::new(Place { store, root, name });
+        let pattern = Pattern::parse("a.parquet").unwrap();
+        let found = list(&place, &pattern).await.unwrap();
+        let footer = footer(&place, &found[0]).await.unwrap();
+        let rows = rows(&place, &found[0], footer, None, |_| true).unwrap();
+        let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+        let at = rows[0].column(0).as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(at.value_as_date(0).unwrap().to_string(), "9999-12-31");
     }
 }

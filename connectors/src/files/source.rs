@@ -26,6 +26,9 @@ use crate::value::Watermark;
 /// A Parquet file larger than this is cut by its row groups, into parts of about this many bytes.
 const PART_BYTES: u64 = 128 * 1024 * 1024;
 
+/// How many reasons for column types a description shows.
+const SHOWN_REASONS: usize = 3;
+
 /// How many footers are read at once.
 const PARALLEL_FOOTERS: usize = 8;
 
@@ -39,46 +42,41 @@ impl Source for Files {
     }
 
     async fn scan(&self, read: &Read) -> Result<Box<dyn Scan>> {
+        Ok(Box::new(self.open(read).await?))
+    }
+}
+
+impl Files {
+    /// Opens a read.
+    pub(super) async fn open(&self, read: &Read) -> Result<FileScan> {
         let options: ReadOptions = options::parse(&read.options)?;
         let pattern = pattern_of(read)?;
         let found = listing::list(&self.place, &pattern).await?;
-        let first_and_nothing = read
-            .window
-            .as_ref()
-            .is_some_and(|window| window.until.is_none());
-        if found.is_empty() && !(first_and_nothing && options.schema.is_some()) {
+        let files = listing::in_window(&found, read.window.as_ref())?;
+        // A first read may find nothing yet; without declared columns nobody could say what it found nothing of.
+        let until = read.window.as_ref().map(|window| &window.until);
+        if found.is_empty() && !(until == Some(&None) && options.schema.is_some()) {
             return Err(listing::nothing(&self.place, &pattern).await);
         }
-        let files = listing::in_window(&found, read.window.as_ref())?;
         let mut layout = layout::of(&self.place, &new_first(&files, found), &options).await?;
         let schema = projected(&layout.schema, read.columns.as_deref())?;
         let mut footers = std::mem::take(&mut layout.footers);
-        let splits = cut(
-            &self.place,
-            &files,
-            &layout,
-            read.splits.target_rows,
-            &mut footers,
-        )
-        .await?;
-        let describe = describe(&files, &layout, splits.len());
-        let files = files
-            .into_iter()
-            .map(|file| (file.path.clone(), file))
-            .collect();
-        let place = Arc::clone(&self.place);
-        let limit = read.limit;
-        Ok(Box::new(FileScan {
-            place,
-            files,
+        let target = read.splits.target_rows;
+        let splits = cut(&self.place, &files, &layout, target, &mut footers).await?;
+        Ok(FileScan {
+            place: Arc::clone(&self.place),
+            describe: describe(&files, &layout, splits.len()),
+            files: files
+                .into_iter()
+                .map(|file| (file.path.clone(), file))
+                .collect(),
             footers,
             layout,
             options,
             schema,
             splits,
-            limit,
-            describe,
-        }))
+            limit: read.limit,
+        })
     }
 }
 
@@ -217,7 +215,13 @@ fn describe(files: &[Found], layout: &Layout, splits: usize) -> String {
     let types = if layout.declared {
         "types declared".to_owned()
     } else {
-        format!("types inferred ({})", layout.reasons.join("; "))
+        let mut shown: Vec<&str> = layout.reasons.iter().map(String::as_str).collect();
+        shown.truncate(SHOWN_REASONS);
+        let others = match layout.reasons.len() - shown.len() {
+            0 => String::new(),
+            count => format!("; and {count} more"),
+        };
+        format!("types inferred ({}{others})", shown.join("; "))
     };
     let count = if files.len() == 1 {
         "1 file".to_owned()

@@ -27,6 +27,7 @@ pub(crate) struct Memory;
 /// Tables in memory, written out.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MemoryOptions")]
 pub(crate) struct Options {
     /// The tables there are from the beginning, by name.
     #[serde(default)]
@@ -36,6 +37,7 @@ pub(crate) struct Options {
 /// A table, written out.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MemoryTable")]
 struct Rows {
     /// The columns.
     columns: Columns,
@@ -47,6 +49,7 @@ struct Rows {
 /// Options of an extract or a load: there are none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MemoryNoOptions")]
 pub(crate) struct Nothing {}
 
 #[async_trait]

@@ -94,36 +94,29 @@ fn short(digits: &[u8], exponent: i32) -> Result<u64, Reject> {
     Ok(value / shift)
 }
 
-fn long(digits: &[u8], exponent: i32) -> Result<u128, Reject> {
+/// Any number of digits. Zeros that fill the last digit beyond the scale are dropped before they can overflow.
+fn long(digits: &[u8], last: i32) -> Result<u128, Reject> {
     let mut value = 0_u128;
-    // What does not fit in 128 bits may still be zeros behind the point; a decimal of 38 digits has at most 10 of the
-    // wire's and a remainder, which does.
+    let mut exponent = last.saturating_add(2 * i32::try_from(digits.len()).unwrap_or(i32::MAX));
     for digit in digits.chunks_exact(2) {
-        if let [high, low] = *digit {
-            let digit = u128::from(u16::from_be_bytes([high, low]));
-            value = value
-                .checked_mul(10_000)
-                .and_then(|value| value.checked_add(digit))
-                .ok_or(if exponent < 0 {
-                    Reject::TooPrecise
-                } else {
-                    Reject::TooLarge
-                })?;
+        let [high, low] = *digit else { continue };
+        let digit = u128::from(u16::from_be_bytes([high, low]));
+        exponent -= 4;
+        // How many of the four decimals of this digit count, and what the others divide by.
+        let kept = (exponent + 4).clamp(0, 4).unsigned_abs();
+        let rest = power(4 - kept).unwrap_or(1);
+        if !digit.is_multiple_of(rest) {
+            return Err(Reject::TooPrecise);
         }
-    }
-    if value == 0 {
-        return Ok(0);
-    }
-    let shift = power(exponent.unsigned_abs());
-    if exponent >= 0 {
-        return shift
+        value = power(kept)
             .and_then(|shift| value.checked_mul(shift))
-            .ok_or(Reject::TooLarge);
+            .and_then(|value| value.checked_add(digit / rest))
+            .ok_or(Reject::TooLarge)?;
     }
-    match shift {
-        Some(shift) if value.is_multiple_of(shift) => Ok(value / shift),
-        _ => Err(Reject::TooPrecise),
+    if value == 0 || last <= 0 {
+        return Ok(value);
     }
+    power(last.unsigned_abs()).and_then(|shift| value.checked_mul(shift)).ok_or(Reject::TooLarge)
 }
 
 /// Writes `value` divided by ten to the `scale`. The scale is one of a decimal column: 0 to 38.

@@ -156,7 +156,11 @@ impl Session {
     ) -> Result<()> {
         let mut outcome = Ok(());
         loop {
-            let message = self.next().await?;
+            let message = match self.next().await {
+                Ok(message) => message,
+                // A server that gives up says why, and closes.
+                Err(lost) => return outcome.and(Err(lost)),
+            };
             match message.tag {
                 b'Z' => return outcome,
                 b'E' => outcome = outcome.and(Err(server_error(self.body(&message)))),

@@ -134,18 +134,18 @@ impl Engine {
             staged = Box::pin(executor.stage()) => staged?,
             () = cancel.cancelled() => return Err(cancelled()),
         }
-        let committed = executor
-            .commit(async |done| {
-                let event = RunEvent::Committed {
-                    step: done.step.clone(),
-                    target: done.target.clone(),
-                    snapshot: done.snapshot,
-                    rows: done.rows,
-                };
-                self.record(chosen.run, &chosen.plan.pipeline, event).await
-            })
-            .await;
-        committed
+        let mut committed = Vec::new();
+        while let Some(done) = executor.commit_next().await? {
+            let event = RunEvent::Committed {
+                step: done.step.clone(),
+                target: done.target.clone(),
+                snapshot: done.snapshot,
+                rows: done.rows,
+            };
+            self.record(chosen.run, &chosen.plan.pipeline, event).await?;
+            committed.push(done);
+        }
+        Ok(committed)
     }
 
     /// Writes down how the run ended, where it has.

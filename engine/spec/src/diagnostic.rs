@@ -59,7 +59,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     fn new(severity: Severity, code: &Code, span: Option<Span>, message: String) -> Self {
         let (label, help, suggestion) = (None, None, None);
-        Self { code: code.name, severity, message, span, label, others: Vec::new(), help, suggestion, secret: false }
+        Self {
+            code: code.name,
+            severity,
+            message,
+            span,
+            label,
+            others: Vec::new(),
+            help,
+            suggestion,
+            secret: false,
+        }
     }
 
     pub(crate) fn error(code: &Code, span: Span, message: impl Into<String>) -> Self {
@@ -83,7 +93,10 @@ impl Diagnostic {
 
     /// Another place.
     pub(crate) fn also(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.others.push(Label { span, text: text.into() });
+        self.others.push(Label {
+            span,
+            text: text.into(),
+        });
         self
     }
 
@@ -136,7 +149,9 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     pub(crate) fn new(mut found: Vec<Diagnostic>, sources: Arc<Sources>) -> Self {
-        found.sort_by(|a, b| (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message)));
+        found.sort_by(|a, b| {
+            (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message))
+        });
         found.dedup_by(|a, b| a.span == b.span && a.code == b.code && a.message == b.message);
         Self { found, sources }
     }
@@ -152,7 +167,9 @@ impl Diagnostics {
 
     /// Whether something must be corrected before anything runs.
     pub fn has_errors(&self) -> bool {
-        self.found.iter().any(|finding| finding.severity == Severity::Error)
+        self.found
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
     }
 
     /// The findings in the order of their places.
@@ -167,7 +184,10 @@ impl Diagnostics {
 
     /// As machines read them.
     pub fn to_json(&self) -> Value {
-        self.found.iter().map(|finding| self.json_of(finding)).collect()
+        self.found
+            .iter()
+            .map(|finding| self.json_of(finding))
+            .collect()
     }
 
     fn json_of(&self, finding: &Diagnostic) -> Value {
@@ -178,7 +198,10 @@ impl Diagnostics {
         self.place(finding.span, &mut object);
         let mut labels = Vec::new();
         let own = finding.span.zip(finding.label.as_ref());
-        let own = own.map(|(span, text)| Label { span, text: text.clone() });
+        let own = own.map(|(span, text)| Label {
+            span,
+            text: text.clone(),
+        });
         for label in own.iter().chain(&finding.others) {
             let mut entry = Map::new();
             entry.insert("message".into(), label.text.as_str().into());
@@ -194,13 +217,22 @@ impl Diagnostics {
     fn place(&self, span: Option<Span>, object: &mut Map<String, Value>) {
         let place = span.and_then(|span| Some((span, self.sources.get(span.file)?)));
         let (start, end) = match place {
-            Some((span, source)) => (Some(source.position(span.start)), Some(source.position(span.end))),
+            Some((span, source)) => (
+                Some(source.position(span.start)),
+                Some(source.position(span.end)),
+            ),
             None => (None, None),
         };
         object.insert("file".into(), json!(place.map(|(_, source)| &source.path)));
         object.insert("line".into(), json!(start.map(|position| position.line)));
-        object.insert("column".into(), json!(start.map(|position| position.column)));
+        object.insert(
+            "column".into(),
+            json!(start.map(|position| position.column)),
+        );
         object.insert("end_line".into(), json!(end.map(|position| position.line)));
-        object.insert("end_column".into(), json!(end.map(|position| position.column)));
+        object.insert(
+            "end_column".into(),
+            json!(end.map(|position| position.column)),
+        );
     }
 }

@@ -6,8 +6,15 @@ use crate::read::{MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE};
 use crate::yaml::{DUPLICATE_KEY, TOO_LARGE, YAML_SYNTAX};
 
 /// The codes of reading, before any rule.
-const READING: &[&Code] =
-    &[&DUPLICATE_KEY, &MISSING_FIELD, &SECRET_IN_CLEAR, &TOO_LARGE, &UNKNOWN_FIELD, &WRONG_VALUE, &YAML_SYNTAX];
+const READING: &[&Code] = &[
+    &DUPLICATE_KEY,
+    &MISSING_FIELD,
+    &SECRET_IN_CLEAR,
+    &TOO_LARGE,
+    &UNKNOWN_FIELD,
+    &WRONG_VALUE,
+    &YAML_SYNTAX,
+];
 
 fn all() -> impl Iterator<Item = &'static &'static Code> {
     READING.iter().chain(check::CODES)
@@ -15,7 +22,9 @@ fn all() -> impl Iterator<Item = &'static &'static Code> {
 
 /// What a code means and what to do about it; `None` where there is no such code.
 pub fn explain(code: &str) -> Option<&'static str> {
-    all().find(|known| known.name == code).map(|known| known.explain)
+    all()
+        .find(|known| known.name == code)
+        .map(|known| known.explain)
 }
 
 /// All codes, sorted.

@@ -3,10 +3,9 @@
 //! Edges follow data (a step reads another's rows; a step reads a table that another pipeline loads) and order
 //! (`after:`). Whoever reads a step that has checks reads what passed them: the edge comes from the last check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction;
-use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
@@ -31,6 +30,8 @@ pub enum Edge {
 pub struct Graph {
     steps: DiGraph<Node, Edge>,
     index: BTreeMap<Node, NodeIndex>,
+    /// Every pipeline, with those that its schedule waits for.
+    waits: BTreeMap<PipelineId, BTreeSet<PipelineId>>,
 }
 
 impl Graph {
@@ -39,8 +40,14 @@ impl Graph {
         let mut graph = Self {
             steps: DiGraph::new(),
             index: BTreeMap::new(),
+            waits: BTreeMap::new(),
         };
         for (id, pipeline) in &project.pipelines {
+            let after = pipeline
+                .schedule
+                .iter()
+                .flat_map(|schedule| &schedule.after);
+            graph.waits.insert(id.clone(), after.cloned().collect());
             for step in &pipeline.steps {
                 let node = (id.clone(), step.name.clone());
                 let index = graph.steps.add_node(node.clone());
@@ -163,15 +170,39 @@ impl Graph {
         seen
     }
 
-    /// Pipelines, each after those whose tables it reads.
+    /// Pipelines, each after those whose tables it reads or whose end it waits for; ties by name.
     pub fn pipelines(&self) -> Vec<PipelineId> {
-        let mut order: Vec<PipelineId> = Vec::new();
-        for index in toposort(&self.steps, None).unwrap_or_default() {
-            if let Some((id, _)) = self.steps.node_weight(index)
-                && !order.contains(id)
+        let mut pipelines = self.waits.clone();
+        for edge in self.steps.edge_references() {
+            let ends = (
+                self.steps.node_weight(edge.source()),
+                self.steps.node_weight(edge.target()),
+            );
+            if let (Some((earlier, _)), Some((later, _))) = ends
+                && earlier != later
             {
-                order.push(id.clone());
+                pipelines
+                    .entry(later.clone())
+                    .or_default()
+                    .insert(earlier.clone());
             }
+        }
+        let mut order: Vec<PipelineId> = Vec::with_capacity(pipelines.len());
+        while !pipelines.is_empty() {
+            let ready = pipelines.iter().find(|(_, earlier)| {
+                earlier
+                    .iter()
+                    .all(|id| !self.waits.contains_key(id) || order.contains(id))
+            });
+            // The checker refused circles; if one slipped through, the order of names ends the loop.
+            let Some(next) = ready
+                .or_else(|| pipelines.iter().next())
+                .map(|(id, _)| id.clone())
+            else {
+                break;
+            };
+            pipelines.remove(&next);
+            order.push(next);
         }
         order
     }

@@ -19,8 +19,11 @@ mod written;
 mod yaml;
 
 pub use check::check;
-pub use connectors::{Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability};
+pub use connectors::{
+    Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{codes, explain};
+pub use read::nearest;
 pub use schemas::schemas;
 pub use source::SourceFile;

@@ -11,7 +11,12 @@ use crate::source::{FileId, Source, Sources, Span};
 const WIDTH: usize = 140;
 
 pub(crate) fn render(diagnostics: &Diagnostics, colour: bool) -> String {
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
+    .term_width(WIDTH);
     let mut out = String::new();
     for finding in diagnostics.iter() {
         out.push_str(&renderer.render(&[group(finding, diagnostics.sources())]));
@@ -31,14 +36,21 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(finding.message.as_str()).id(finding.code).elements(Vec::<Origin<'a>>::new());
-    let place = finding.span.and_then(|span| Some((span, sources.get(span.file)?)));
+    let mut group = level
+        .primary_title(finding.message.as_str())
+        .id(finding.code)
+        .elements(Vec::<Origin<'a>>::new());
+    let place = finding
+        .span
+        .and_then(|span| Some((span, sources.get(span.file)?)));
     let Some((span, source)) = place else {
         return group;
     };
     if finding.secret {
         let position = source.position(span.start);
-        let origin = Origin::path(source.path.as_str()).line(position.line).char_column(position.column);
+        let origin = Origin::path(source.path.as_str())
+            .line(position.line)
+            .char_column(position.column);
         return group.element(origin);
     }
     let mut primary = AnnotationKind::Primary.span(range(source, span));
@@ -50,8 +62,12 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     snippets.insert(span.file, first);
     let mut order = vec![span.file];
     for label in &finding.others {
-        let Some(source) = sources.get(label.span.file) else { continue };
-        let annotation = AnnotationKind::Context.span(range(source, label.span)).label(label.text.as_str());
+        let Some(source) = sources.get(label.span.file) else {
+            continue;
+        };
+        let annotation = AnnotationKind::Context
+            .span(range(source, label.span))
+            .label(label.text.as_str());
         let file: FileId = label.span.file;
         let snippet = snippets.remove(&file).unwrap_or_else(|| {
             order.push(file);

@@ -10,16 +10,24 @@ use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec, ProjectSpec};
 pub fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("project", schema::<ProjectSpec>("project", "Project")),
-        ("connection", schema::<ConnectionSpec>("connection", "Connection")),
+        (
+            "connection",
+            schema::<ConnectionSpec>("connection", "Connection"),
+        ),
         ("domain", schema::<DomainSpec>("domain", "Domain")),
         ("pipeline", schema::<PipelineSpec>("pipeline", "Pipeline")),
     ]
 }
 
 fn schema<T: JsonSchema>(name: &str, title: &str) -> Value {
-    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let generator = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator();
     let mut schema = generator.into_root_schema_for::<T>();
-    schema.insert("$id".to_owned(), format!("https://lakewright.dev/schemas/spec/{name}.schema.json").into());
+    schema.insert(
+        "$id".to_owned(),
+        format!("https://lakewright.dev/schemas/spec/{name}.schema.json").into(),
+    );
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
 }

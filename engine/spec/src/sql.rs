@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor};
+use sqlparser::ast::{
+    Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -30,8 +32,14 @@ pub(crate) struct Place {
 /// Why a text is not what it has to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SqlError {
-    Syntax { message: String, place: Option<Place> },
-    NotAQuery { message: String, place: Option<Place> },
+    Syntax {
+        message: String,
+        place: Option<Place>,
+    },
+    NotAQuery {
+        message: String,
+        place: Option<Place>,
+    },
 }
 
 /// A table that a query reads.
@@ -54,12 +62,19 @@ pub(crate) struct Condition {
 /// The tables that a query reads: each once for every place.
 pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
     let tokens = tokens(sql)?;
-    let mut parser = Parser::new(&GenericDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&GenericDialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(tokens);
     let statements = parser.parse_statements().map_err(syntax)?;
     let statement = match statements.as_slice() {
         [statement] => statement,
         [] => return Err(not_a_query("there is no query here", None)),
-        [_, second, ..] => return Err(not_a_query("this is a second statement", Some(second.span().start))),
+        [_, second, ..] => {
+            return Err(not_a_query(
+                "this is a second statement",
+                Some(second.span().start),
+            ));
+        }
     };
     let mut reads = Reads::default();
     match statement.visit(&mut reads) {
@@ -71,39 +86,57 @@ pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
 /// What a rule's condition is.
 pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
     let tokens = tokens(sql)?;
-    let mut parser = Parser::new(&GenericDialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&GenericDialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(syntax)?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         let message = format!("the condition ends before `{}`", rest.token);
-        return Err(SqlError::Syntax { message, place: Some(at(rest.span.start, 1)) });
+        return Err(SqlError::Syntax {
+            message,
+            place: Some(at(rest.span.start, 1)),
+        });
     }
     let mut looks = Looks::default();
     let _: ControlFlow<()> = expr.visit(&mut looks);
-    Ok(Condition { aggregate: looks.aggregate, subquery: looks.subquery })
+    Ok(Condition {
+        aggregate: looks.aggregate,
+        subquery: looks.subquery,
+    })
 }
 
 /// Whether a text is a plain column name.
 pub(crate) fn is_column(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
 }
 
 fn at(location: Location, length: u64) -> Place {
-    Place { line: location.line, column: location.column, length }
+    Place {
+        line: location.line,
+        column: location.column,
+        length,
+    }
 }
 
 fn not_a_query(message: &str, location: Option<Location>) -> SqlError {
     let location = location.filter(|location| location.line > 0);
-    SqlError::NotAQuery { message: message.to_owned(), place: location.map(|location| at(location, 1)) }
+    SqlError::NotAQuery {
+        message: message.to_owned(),
+        place: location.map(|location| at(location, 1)),
+    }
 }
 
 /// Cuts a text into tokens, and refuses one that would nest deeper than a parser may recurse.
 fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
-    let tokens = Tokenizer::new(&GenericDialect, sql).tokenize_with_location().map_err(|error| SqlError::Syntax {
-        message: error.message.to_lowercase(),
-        place: Some(at(error.location, 1)),
-    })?;
+    let tokens = Tokenizer::new(&GenericDialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| SqlError::Syntax {
+            message: error.message.to_lowercase(),
+            place: Some(at(error.location, 1)),
+        })?;
     let mut chains = vec![0_usize];
     let mut unions = 0_usize;
     for (number, token) in tokens.iter().enumerate() {
@@ -122,14 +155,28 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
                     *chain = 0;
                 }
             }
-            Token::Word(word) if matches!(word.keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT) => unions += 1,
+            Token::Word(word)
+                if matches!(
+                    word.keyword,
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT
+                ) =>
+            {
+                unions += 1
+            }
             _ => {}
         }
         if let Some(chain) = chains.last_mut() {
             *chain += 1;
-            if *chain > MAX_CHAIN || unions > MAX_CHAIN || number > MAX_TOKENS || chains.len() > MAX_DEPTH * 4 {
+            if *chain > MAX_CHAIN
+                || unions > MAX_CHAIN
+                || number > MAX_TOKENS
+                || chains.len() > MAX_DEPTH * 4
+            {
                 let message = "this is too long to be read safely".to_owned();
-                return Err(SqlError::Syntax { message, place: Some(at(token.span.start, 1)) });
+                return Err(SqlError::Syntax {
+                    message,
+                    place: Some(at(token.span.start, 1)),
+                });
             }
         }
     }
@@ -147,14 +194,21 @@ fn syntax(error: ParserError) -> SqlError {
         None => (text, None),
     };
     let mut chars = message.chars();
-    let message = chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default();
+    let message = chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default();
     SqlError::Syntax { message, place }
 }
 
 fn location(text: &str) -> Option<Place> {
     let (line, column) = text.split_once(", Column: ")?;
     let (line, column) = (line.trim().parse().ok()?, column.trim().parse().ok()?);
-    (line > 0).then_some(Place { line, column, length: 1 })
+    (line > 0).then_some(Place {
+        line,
+        column,
+        length: 1,
+    })
 }
 
 /// Collects relations, each query with the names that its `WITH` and those around it define.
@@ -173,7 +227,11 @@ fn address(query: &Query) -> usize {
 }
 
 fn normal(ident: &sqlparser::ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 impl Visitor for Reads {
@@ -194,7 +252,11 @@ impl Visitor for Reads {
         let outer = self.scopes.last().cloned().unwrap_or_default();
         let mut visible = self.pending.remove(&address(query)).unwrap_or(outer);
         if let Some(with) = &query.with {
-            let names: BTreeSet<String> = with.cte_tables.iter().map(|cte| normal(&cte.alias.name)).collect();
+            let names: BTreeSet<String> = with
+                .cte_tables
+                .iter()
+                .map(|cte| normal(&cte.alias.name))
+                .collect();
             for cte in &with.cte_tables {
                 let mut inside = visible.clone();
                 if with.recursive {
@@ -229,12 +291,24 @@ impl Visitor for Reads {
         if std::mem::take(&mut self.function) {
             return ControlFlow::Continue(());
         }
-        let parts: Vec<String> = relation.0.iter().filter_map(|part| part.as_ident()).map(normal).collect();
+        let parts: Vec<String> = relation
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident())
+            .map(normal)
+            .collect();
         let defined = matches!(parts.as_slice(), [name] if self.scopes.last().is_some_and(|scope| scope.contains(name)));
         if !defined {
             let span = relation.span();
-            let length = if span.end.line == span.start.line { span.end.column.saturating_sub(span.start.column) } else { 1 };
-            self.relations.push(Relation { parts, place: at(span.start, length.max(1)) });
+            let length = if span.end.line == span.start.line {
+                span.end.column.saturating_sub(span.start.column)
+            } else {
+                1
+            };
+            self.relations.push(Relation {
+                parts,
+                place: at(span.start, length.max(1)),
+            });
         }
         ControlFlow::Continue(())
     }
@@ -242,12 +316,51 @@ impl Visitor for Reads {
 
 /// Aggregate functions of the engine. A condition that calls one outside a window is about all rows together.
 const AGGREGATES: &[&str] = &[
-    "approx_distinct", "approx_median", "approx_percentile_cont", "approx_percentile_cont_with_weight", "array_agg",
-    "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar", "covar_pop", "covar_samp",
-    "every", "first_value", "grouping", "last_value", "max", "mean", "median", "min", "nth_value", "percentile_cont",
-    "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
-    "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var", "var_pop", "var_population",
-    "var_samp", "var_sample",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "first_value",
+    "grouping",
+    "last_value",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "nth_value",
+    "percentile_cont",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var",
+    "var_pop",
+    "var_population",
+    "var_samp",
+    "var_sample",
 ];
 
 /// Looks for aggregates and subqueries in a condition.
@@ -264,7 +377,12 @@ impl Visitor for Looks {
         if let Expr::Function(function) = expr
             && function.over.is_none()
         {
-            let name = function.name.0.last().and_then(|part| part.as_ident()).map(normal);
+            let name = function
+                .name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .map(normal);
             self.aggregate |= name.is_some_and(|name| AGGREGATES.contains(&name.as_str()));
         }
         ControlFlow::Continue(())
@@ -281,16 +399,37 @@ mod tests {
     use super::*;
 
     fn read(sql: &str) -> Vec<String> {
-        relations(sql).unwrap().into_iter().map(|relation| relation.parts.join(".")).collect()
+        relations(sql)
+            .unwrap()
+            .into_iter()
+            .map(|relation| relation.parts.join("."))
+            .collect()
     }
 
     #[test]
     fn names_of_with_are_not_tables() {
-        assert_eq!(read("with a as (select * from visit) select * from a join medicine.ward using (id)"), ["visit", "medicine.ward"]);
-        assert_eq!(read("with visit as (select * from visit) select * from visit"), ["visit"]);
-        assert_eq!(read("with recursive t as (select 1 union all select * from t) select * from t"), [""; 0]);
-        assert_eq!(read("with a as (select 1), b as (select * from a) select * from b, (select * from a) x"), [""; 0]);
-        assert_eq!(read("select * from t where exists (with q as (select * from u) select * from q)"), ["t", "u"]);
+        assert_eq!(
+            read("with a as (select * from visit) select * from a join medicine.ward using (id)"),
+            ["visit", "medicine.ward"]
+        );
+        assert_eq!(
+            read("with visit as (select * from visit) select * from visit"),
+            ["visit"]
+        );
+        assert_eq!(
+            read("with recursive t as (select 1 union all select * from t) select * from t"),
+            [""; 0]
+        );
+        assert_eq!(
+            read(
+                "with a as (select 1), b as (select * from a) select * from b, (select * from a) x"
+            ),
+            [""; 0]
+        );
+        assert_eq!(
+            read("select * from t where exists (with q as (select * from u) select * from q)"),
+            ["t", "u"]
+        );
     }
 
     #[test]
@@ -305,14 +444,26 @@ mod tests {
 
     #[test]
     fn only_one_query() {
-        for sql in ["delete from t", "select 1; select 2", "", "select * into x from t", "drop table t", "insert into t select 1"] {
-            assert!(matches!(relations(sql), Err(SqlError::NotAQuery { .. })), "{sql}");
+        for sql in [
+            "delete from t",
+            "select 1; select 2",
+            "",
+            "select * into x from t",
+            "drop table t",
+            "insert into t select 1",
+        ] {
+            assert!(
+                matches!(relations(sql), Err(SqlError::NotAQuery { .. })),
+                "{sql}"
+            );
         }
     }
 
     #[test]
     fn errors_have_a_place() {
-        let Err(SqlError::Syntax { place, .. }) = relations("select *\nfrom from x y z") else { panic!("accepted") };
+        let Err(SqlError::Syntax { place, .. }) = relations("select *\nfrom from x y z") else {
+            panic!("accepted")
+        };
         assert_eq!(place.map(|place| place.line), Some(2));
     }
 
@@ -332,7 +483,9 @@ mod tests {
     fn aggregates_are_known() {
         let is = |sql: &str| condition(sql).unwrap().aggregate;
         assert!(is("count(*) > 0") && is("max(a) - min(a) < 3"));
-        assert!(!is("a is not null") && !is("length(a) > 2") && !is("sum(a) over (partition by b) > 0"));
+        assert!(
+            !is("a is not null") && !is("length(a) > 2") && !is("sum(a) over (partition by b) > 0")
+        );
         assert!(condition("a in (select b from c)").unwrap().subquery);
         assert!(condition("a > 1 b").is_err());
     }

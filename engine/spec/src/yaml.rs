@@ -4,7 +4,9 @@
 //! the language (`defaults`, `environments`). Knows nothing of specs.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Budget, DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
+use serde_saphyr::{
+    Budget, DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned,
+};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{FileId, Source, Span};
@@ -65,7 +67,10 @@ impl Node {
     /// The value at a key of a mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node),
+            Value::Mapping(entries) => entries
+                .iter()
+                .find(|(k, _)| k.text == key)
+                .map(|(_, node)| node),
             _ => None,
         }
     }
@@ -94,9 +99,11 @@ impl Node {
             Value::Float(value) => (*value).into(),
             Value::Text(value) => value.as_str().into(),
             Value::Sequence(items) => items.iter().map(Self::to_json).collect(),
-            Value::Mapping(entries) => {
-                entries.iter().map(|(key, node)| (key.text.clone(), node.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Mapping(entries) => entries
+                .iter()
+                .map(|(key, node)| (key.text.clone(), node.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 }
@@ -104,13 +111,24 @@ impl Node {
 /// Parses the one document of a file. `None` where it cannot be read at all; what else is wrong is pushed.
 pub(crate) fn parse(file: FileId, source: &Source, found: &mut Vec<Diagnostic>) -> Option<Node> {
     if source.text.len() > MAX_BYTES {
-        let message = format!("this file has {} bytes; a spec has at most {MAX_BYTES}", source.text.len());
-        found.push(Diagnostic::error(&TOO_LARGE, Span::start_of(file), message).help("split it into several files"));
+        let message = format!(
+            "this file has {} bytes; a spec has at most {MAX_BYTES}",
+            source.text.len()
+        );
+        found.push(
+            Diagnostic::error(&TOO_LARGE, Span::start_of(file), message)
+                .help("split it into several files"),
+        );
         return None;
     }
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options()) {
         Ok(raw) => {
-            let mut tree = Tree { file, source, next: 0, found };
+            let mut tree = Tree {
+                file,
+                source,
+                next: 0,
+                found,
+            };
             Some(tree.node(raw))
         }
         Err(error) => {
@@ -143,19 +161,26 @@ fn options() -> Options {
 }
 
 fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
-    let span = error.location().map_or(Span::start_of(file), |location| place(file, location, source.text.len()));
+    let span = error.location().map_or(Span::start_of(file), |location| {
+        place(file, location, source.text.len())
+    });
     let sentence = error.to_string();
     let sentence = sentence.split(" at line ").next().unwrap_or_default();
     let (code, message, help) = match error {
         serde_saphyr::Error::Budget { breach, .. } => match breach {
-            serde_saphyr::budget::BudgetBreach::Anchors { .. } | serde_saphyr::budget::BudgetBreach::Aliases { .. } => (
+            serde_saphyr::budget::BudgetBreach::Anchors { .. }
+            | serde_saphyr::budget::BudgetBreach::Aliases { .. } => (
                 &YAML_SYNTAX,
                 "anchors and aliases are not part of the language".to_owned(),
-                Some("reuse is in `defaults` and `environments`; quote a text that starts with `&` or `*`"),
+                Some(
+                    "reuse is in `defaults` and `environments`; quote a text that starts with `&` or `*`",
+                ),
             ),
-            serde_saphyr::budget::BudgetBreach::Depth { .. } => {
-                (&TOO_LARGE, format!("values are nested more than {MAX_DEPTH} deep"), None)
-            }
+            serde_saphyr::budget::BudgetBreach::Depth { .. } => (
+                &TOO_LARGE,
+                format!("values are nested more than {MAX_DEPTH} deep"),
+                None,
+            ),
             _ => (
                 &TOO_LARGE,
                 format!("this file has more than {MAX_NODES} values"),
@@ -173,7 +198,11 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
             "tags are not part of the language".to_owned(),
             Some("quote a text that starts with `!`"),
         ),
-        _ => (&YAML_SYNTAX, format!("this is not YAML: {}", lower(sentence)), None),
+        _ => (
+            &YAML_SYNTAX,
+            format!("this is not YAML: {}", lower(sentence)),
+            None,
+        ),
     };
     let diagnostic = Diagnostic::error(code, span, message);
     match help {
@@ -184,7 +213,10 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
 
 fn lower(sentence: &str) -> String {
     let mut chars = sentence.trim().trim_end_matches('.').chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 fn place(file: FileId, location: serde_saphyr::Location, len: usize) -> Span {
@@ -192,7 +224,11 @@ fn place(file: FileId, location: serde_saphyr::Location, len: usize) -> Span {
     let start = location.span().byte_offset().unwrap_or(0).min(len);
     let end = (start + location.span().byte_len().unwrap_or(0)).min(len);
     let narrow = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
-    Span { file, start: narrow(start), end: narrow(end) }
+    Span {
+        file,
+        start: narrow(start),
+        end: narrow(end),
+    }
 }
 
 /// What the parser gives, before keys are compared and places are widened.
@@ -288,8 +324,15 @@ impl Tree<'_> {
             Raw::Bool(value) => Value::Bool(value),
             Raw::Int(value) => Value::Int(value),
             Raw::Float(value) => Value::Float(value),
-            Raw::Text(text) => self.text(text, span),
-            Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|item| self.node(item)).collect()),
+            Raw::Text(text) => {
+                // The parser lets a block reach to the next token.
+                let written = self.source.slice(span.start, span.end).trim_end();
+                span.end = span.start + u32::try_from(written.len()).unwrap_or(0);
+                self.text(text, span)
+            }
+            Raw::Sequence(items) => {
+                Value::Sequence(items.into_iter().map(|item| self.node(item)).collect())
+            }
             Raw::Mapping(entries) => Value::Mapping(self.entries(entries)),
         };
         match &value {
@@ -300,7 +343,11 @@ impl Tree<'_> {
             }
             Value::Mapping(entries) => {
                 if let (Some((first, _)), Some((_, last))) = (entries.first(), entries.last()) {
-                    span = Span { start: span.start.min(first.span.start), ..span }.to(last.span);
+                    span = Span {
+                        start: span.start.min(first.span.start),
+                        ..span
+                    }
+                    .to(last.span);
                 }
             }
             _ => {}
@@ -331,18 +378,31 @@ impl Tree<'_> {
             let node = self.node(value);
             let Raw::Text(text) = key.value else {
                 let message = "a key must be text";
-                self.found.push(Diagnostic::error(&YAML_SYNTAX, span, message).help("quote it, or write a word"));
+                self.found.push(
+                    Diagnostic::error(&YAML_SYNTAX, span, message)
+                        .help("quote it, or write a word"),
+                );
                 continue;
             };
             if text == "<<" {
                 let message = "merge keys are not part of the language";
                 let help = "reuse is in `defaults` and `environments`";
-                self.found.push(Diagnostic::error(&YAML_SYNTAX, span, message).help(help));
+                self.found
+                    .push(Diagnostic::error(&YAML_SYNTAX, span, message).help(help));
                 continue;
             }
             if let Some((first, _)) = entries.iter().find(|(known, _)| known.text == text) {
-                let finding = Diagnostic::error(&DUPLICATE_KEY, span, format!("the key `{text}` is here twice"));
-                self.found.push(finding.label("again").also(first.span, "first here").help("remove one of them"));
+                let finding = Diagnostic::error(
+                    &DUPLICATE_KEY,
+                    span,
+                    format!("the key `{text}` is here twice"),
+                );
+                self.found.push(
+                    finding
+                        .label("again")
+                        .also(first.span, "first here")
+                        .help("remove one of them"),
+                );
                 continue;
             }
             entries.push((Key { text, span }, node));

@@ -31,7 +31,7 @@ impl Explain {
         if let Some(text) = spec::explain(code) {
             return screen::answer(&format!("{code}\n\n{}\n", text.trim()));
         }
-        let near = spec::nearest(code, spec::codes().map(|(known, _)| known));
+        let near = spec::nearest(code, spec::codes());
         let help = near.map_or_else(
             || "`lakewright explain` lists all codes".to_owned(),
             |near| format!("did you mean `{near}`?"),
@@ -41,10 +41,10 @@ impl Explain {
 }
 
 fn list() -> String {
-    let width = spec::codes().map(|(code, _)| code.len()).max().unwrap_or(0);
+    let width = spec::codes().into_iter().map(str::len).max().unwrap_or(0);
     let mut text = String::new();
-    for (code, explanation) in spec::codes() {
-        let first = explanation.trim().lines().next().unwrap_or_default();
+    for code in spec::codes() {
+        let first = spec::explain(code).unwrap_or_default().trim().lines().next().unwrap_or_default();
         let _ = writeln!(text, "{code:<width$}  {first}");
     }
     text

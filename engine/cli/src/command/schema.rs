@@ -84,11 +84,10 @@ fn text(kind: Kind) -> Result<String, Failure> {
     let schema = spec::schemas()
         .into_iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(kind.as_str()));
-    let Some((_, schema)) = schema else {
+    let Some((_, mut schema)) = schema else {
         let message = format!("there is no schema of `{}`", kind.as_str());
         return Err(Error::new(ErrorKind::Internal, message).into());
     };
-    let mut schema = schema.to_value();
     if kind == Kind::Connection {
         know_connectors(&mut schema, registry::all());
     }

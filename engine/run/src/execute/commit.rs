@@ -25,26 +25,19 @@ pub(crate) struct Committed {
 }
 
 impl Executor<'_> {
-    /// Makes everything visible that was staged, and tells `record` after each.
-    pub(crate) async fn commit(
-        &mut self,
-        mut record: impl AsyncFnMut(&Committed) -> Result<()>,
-    ) -> Result<Vec<Committed>> {
-        let mut all = Vec::new();
-        for load in std::mem::take(&mut self.staged) {
-            let step = load.step.clone();
-            let committed = self.attempt.commit_one(load).await.map_err(|error| error.with("step", &step))?;
-            self.attempt.progress.event(ProgressEvent::Committed {
-                step: committed.step.clone(),
-                target: committed.target.clone(),
-                rows: committed.rows,
-                snapshot: committed.snapshot,
-                already: committed.already,
-            });
-            record(&committed).await?;
-            all.push(committed);
-        }
-        Ok(all)
+    /// Makes the next target's rows visible; `None` when all are.
+    pub(crate) async fn commit_next(&mut self) -> Result<Option<Committed>> {
+        let Some(load) = self.staged.pop_front() else { return Ok(None) };
+        let step = load.step.clone();
+        let committed = self.attempt.commit_one(load).await.map_err(|error| error.with("step", &step))?;
+        self.attempt.progress.event(ProgressEvent::Committed {
+            step: committed.step.clone(),
+            target: committed.target.clone(),
+            rows: committed.rows,
+            snapshot: committed.snapshot,
+            already: committed.already,
+        });
+        Ok(Some(committed))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One attempt at a plan: step by step, until everything is staged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct Executor<'a> {
     pub(super) attempt: Attempt<'a>,
     rows: BTreeMap<StepName, Rows>,
     pub(super) verdicts: Vec<Verdict>,
-    pub(super) staged: Vec<StagedLoad>,
+    pub(super) staged: VecDeque<StagedLoad>,
 }
 
 impl<'a> Executor<'a> {
@@ -51,7 +51,7 @@ impl<'a> Executor<'a> {
             attempt: Attempt { engine, plan, run, progress, session, scratch },
             rows: BTreeMap::new(),
             verdicts: Vec::new(),
-            staged: Vec::new(),
+            staged: VecDeque::new(),
         })
     }
 
@@ -72,7 +72,7 @@ impl<'a> Executor<'a> {
         for verdict in &mut verdicts {
             if let Some(rejects) = verdict.settle(self.attempt.progress.as_ref()).await? {
                 // Rows that were set aside become visible before the rows that passed: never the other way round.
-                self.staged.insert(0, rejects);
+                self.staged.push_front(rejects);
             }
         }
         Ok(())

@@ -50,7 +50,7 @@ impl Executor<'_> {
             }
         };
         self.attempt.progress.event(ProgressEvent::StepFinished { step: step.name.clone(), rows: staged.rows });
-        self.staged.push(staged);
+        self.staged.push_back(staged);
         Ok(())
     }
 }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use connectors::Result;
 use datafusion::catalog::TableProvider;
-use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::table::Table;
 
-use super::failure::failed;
 use super::history::{self, LastRun};
 use super::id::TableId;
 use super::scan::LakeScan;
@@ -24,9 +22,8 @@ pub struct LakeTable {
 
 impl LakeTable {
     pub(super) fn new(id: TableId, table: Table) -> Result<Self> {
-        let arrow = schema_to_arrow_schema(table.metadata().current_schema()).map_err(|error| {
-            failed("the table has a column that cannot be read")(error).with("table", &id)
-        })?;
+        let arrow = schema::readable(table.metadata().current_schema())
+            .map_err(|error| error.with("table", &id))?;
         Ok(Self {
             id,
             table,

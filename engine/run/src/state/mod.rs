@@ -27,6 +27,10 @@ pub use status::RunStatus;
 pub use store::StateStore;
 
 /// Opens the store of the project in `root`. Nothing is created or connected to before it is used.
+#[allow(
+    clippy::unused_async,
+    reason = "the lazy pool of PostgreSQL needs the runtime that an async caller has"
+)]
 pub async fn open(
     store: &spec::model::StateStore,
     root: &Path,

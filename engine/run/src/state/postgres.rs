@@ -121,10 +121,7 @@ impl PostgresStore {
         let migrator = Migrator::new(migration::POSTGRES)
             .await
             .map_err(fault::of_migration)?;
-        migrator
-            .run(&self.pool)
-            .await
-            .map_err(fault::of_migration)
+        migrator.run(&self.pool).await.map_err(fault::of_migration)
     }
 }
 

@@ -53,31 +53,60 @@ pub(super) fn connection(
         });
     }
     let kind = known.then_some(spec.connector.as_str());
-    let owner = Owner { kind, place: OptionsOf::Connection, anchor: spec.connector.span };
+    let owner = Owner {
+        kind,
+        place: OptionsOf::Connection,
+        anchor: spec.connector.span,
+    };
     let own = spec.options.as_ref();
     let written = match replaced.and_then(|replaced| replaced.options_of(&spec.name)) {
         Some((document, raw)) => options(context, document, Some(raw), owner),
         None => options(context, doc.node, own, owner),
     };
-    let limits = spec.limits.as_ref().map_or_else(Limits::default, |written| limits(context, written));
+    let limits = spec
+        .limits
+        .as_ref()
+        .map_or_else(Limits::default, |written| limits(context, written));
     let name = name(context, &spec.name)?;
     let (connector, description) = (spec.connector.value.clone(), spec.description.clone());
-    known.then_some(Connection { name, connector, description, options: written, limits })
+    known.then_some(Connection {
+        name,
+        connector,
+        description,
+        options: written,
+        limits,
+    })
 }
 
 fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn limits(context: &Context<'_>, written: &LimitsSpec) -> Limits {
-    if let Some(sessions) = written.sessions.as_ref().filter(|sessions| sessions.value == 0) {
+    if let Some(sessions) = written
+        .sessions
+        .as_ref()
+        .filter(|sessions| sessions.value == 0)
+    {
         let message = "a connection needs at least one session";
-        context.report(Diagnostic::error(&WRONG_VALUE, sessions.span, message).help("write `1` or more"));
+        context.report(
+            Diagnostic::error(&WRONG_VALUE, sessions.span, message).help("write `1` or more"),
+        );
     }
     Limits {
         sessions: written.sessions.as_ref().map(|sessions| sessions.value),
-        statement_timeout: written.statement_timeout.as_ref().and_then(|text| duration(context, text)),
-        window: written.window.as_ref().and_then(|written| window(context, written)),
+        statement_timeout: written
+            .statement_timeout
+            .as_ref()
+            .and_then(|text| duration(context, text)),
+        window: written
+            .window
+            .as_ref()
+            .and_then(|written| window(context, written)),
     }
 }
 
@@ -85,14 +114,22 @@ fn window(context: &Context<'_>, written: &WindowSpec) -> Option<TimeWindow> {
     let from = time(context, &written.from);
     let to = time(context, &written.to);
     let timezone = timezone(context, &written.timezone);
-    Some(TimeWindow { from: from?, to: to?, timezone: timezone? })
+    Some(TimeWindow {
+        from: from?,
+        to: to?,
+        timezone: timezone?,
+    })
 }
 
 fn time(context: &Context<'_>, written: &At<String>) -> Option<NaiveTime> {
-    let read = NaiveTime::parse_from_str(written, "%H:%M").or_else(|_| NaiveTime::parse_from_str(written, "%H:%M:%S"));
+    let read = NaiveTime::parse_from_str(written, "%H:%M")
+        .or_else(|_| NaiveTime::parse_from_str(written, "%H:%M:%S"));
     if read.is_err() {
         let message = format!("`{}` is no time of day", written.value);
-        context.report(Diagnostic::error(&WRONG_VALUE, written.span, message).help("write hours and minutes: `\"21:00\"`"));
+        context.report(
+            Diagnostic::error(&WRONG_VALUE, written.span, message)
+                .help("write hours and minutes: `\"21:00\"`"),
+        );
     }
     read.ok()
 }

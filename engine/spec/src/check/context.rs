@@ -22,7 +22,12 @@ impl<'a> Context<'a> {
         incomplete: bool,
         found: Vec<Diagnostic>,
     ) -> Self {
-        Self { sources, connectors, incomplete, found: RefCell::new(found) }
+        Self {
+            sources,
+            connectors,
+            incomplete,
+            found: RefCell::new(found),
+        }
     }
 
     pub(super) fn report(&self, finding: Diagnostic) {

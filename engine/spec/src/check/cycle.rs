@@ -43,7 +43,10 @@ pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
     }
     for checked in pipelines {
         for used in &checked.reads {
-            let Some((pipeline, step)) = writers.get(&used.table).filter(|(name, _)| *name != checked.name) else {
+            let Some((pipeline, step)) = writers
+                .get(&used.table)
+                .filter(|(name, _)| *name != checked.name)
+            else {
                 continue;
             };
             waits.push(Wait {
@@ -61,7 +64,12 @@ pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
 pub(super) fn pipelines(context: &Context<'_>, pipelines: &[Checked<'_>]) {
     let mut waits = Vec::new();
     for checked in pipelines {
-        for after in checked.spec.schedule.iter().flat_map(|schedule| &schedule.after) {
+        for after in checked
+            .spec
+            .schedule
+            .iter()
+            .flat_map(|schedule| &schedule.after)
+        {
             waits.push(Wait {
                 from: after.value.clone(),
                 to: checked.name.clone(),
@@ -77,8 +85,14 @@ fn report(context: &Context<'_>, what: &str, mut waits: Vec<Wait>) {
     loop {
         drop_free(&mut waits);
         let cycle = find(&waits);
-        let Some((first, rest)) = cycle.split_first() else { return };
-        let finding = Diagnostic::error(&CYCLE, first.span, format!("these {what} wait for one another in a circle"));
+        let Some((first, rest)) = cycle.split_first() else {
+            return;
+        };
+        let finding = Diagnostic::error(
+            &CYCLE,
+            first.span,
+            format!("these {what} wait for one another in a circle"),
+        );
         let mut finding = finding.label(first.text.as_str());
         for wait in rest {
             finding = finding.also(wait.span, wait.text.as_str());
@@ -107,7 +121,9 @@ fn find(waits: &[Wait]) -> Vec<&Wait> {
     for wait in waits.iter().rev() {
         back.insert(&wait.to, wait);
     }
-    let Some(start) = waits.first() else { return Vec::new() };
+    let Some(start) = waits.first() else {
+        return Vec::new();
+    };
     let mut path: Vec<&Wait> = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let mut at = start.to.as_str();

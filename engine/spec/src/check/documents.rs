@@ -61,24 +61,45 @@ pub(super) fn load(files: Vec<SourceFile>, found: &mut Vec<Diagnostic>) -> Sourc
         let file = sources.add(path, text);
         let span = |at: usize| {
             let start = u32::try_from(at).unwrap_or(u32::MAX);
-            Span { file, start, end: start.saturating_add(1) }
+            Span {
+                file,
+                start,
+                end: start.saturating_add(1),
+            }
         };
         if let Some(at) = broken {
-            found.push(Diagnostic::error(&BAD_ENCODING, span(at), "this is not UTF-8").help("save the file as UTF-8"));
+            found.push(
+                Diagnostic::error(&BAD_ENCODING, span(at), "this is not UTF-8")
+                    .help("save the file as UTF-8"),
+            );
         } else if let Some(at) = nul {
-            found.push(Diagnostic::error(&BAD_ENCODING, span(at), "there is a NUL byte here").help("remove it"));
+            found.push(
+                Diagnostic::error(&BAD_ENCODING, span(at), "there is a NUL byte here")
+                    .help("remove it"),
+            );
         }
     }
     sources
 }
 
 /// Parses every YAML file.
-pub(super) fn parse(sources: &Sources, found: &mut Vec<Diagnostic>, incomplete: &mut bool) -> Vec<Document> {
+pub(super) fn parse(
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+    incomplete: &mut bool,
+) -> Vec<Document> {
     let mut documents = Vec::new();
     for path in sources.paths() {
-        let yaml = std::path::Path::new(path).extension().is_some_and(|end| end == "yaml" || end == "yml");
-        let Some((file, source)) = sources.find(path).filter(|_| yaml) else { continue };
-        if found.iter().any(|finding| finding.span.is_some_and(|span| span.file == file)) {
+        let yaml = std::path::Path::new(path)
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml");
+        let Some((file, source)) = sources.find(path).filter(|_| yaml) else {
+            continue;
+        };
+        if found
+            .iter()
+            .any(|finding| finding.span.is_some_and(|span| span.file == file))
+        {
             *incomplete = true;
             continue;
         }
@@ -118,7 +139,12 @@ fn one<'a, T: serde::Deserialize<'a>>(
 ) -> bool {
     match read::read::<T>(&document.node, anchor, found) {
         Some(reads) => {
-            into.push(Doc { file: document.file, node: &document.node, spec: reads.spec, whole: reads.whole });
+            into.push(Doc {
+                file: document.file,
+                node: &document.node,
+                spec: reads.spec,
+                whole: reads.whole,
+            });
             reads.whole
         }
         None => false,
@@ -129,17 +155,28 @@ fn one<'a, T: serde::Deserialize<'a>>(
 fn kind_of<'a>(document: &'a Document, found: &mut Vec<Diagnostic>) -> Option<(&'a str, Span)> {
     let node = &document.node;
     let help = "write `kind: Project`, `kind: Connection`, `kind: Domain` or `kind: Pipeline`";
-    let start = Span { end: node.span.start, ..node.span };
+    let start = Span {
+        end: node.span.start,
+        ..node.span
+    };
     match (&node.value, node.get("kind")) {
         (Value::Null, _) => {
             found.push(Diagnostic::error(&MISSING_FIELD, start, "this file is empty").help(help));
             None
         }
-        (_, Some(Node { value: Value::Text(kind), span, .. })) => {
+        (
+            _,
+            Some(Node {
+                value: Value::Text(kind),
+                span,
+                ..
+            }),
+        ) => {
             if KINDS.contains(&kind.as_str()) {
                 return Some((kind.as_str(), *span));
             }
-            let finding = Diagnostic::error(&UNKNOWN_KIND, *span, format!("there is no kind `{kind}`"));
+            let finding =
+                Diagnostic::error(&UNKNOWN_KIND, *span, format!("there is no kind `{kind}`"));
             found.push(match read::nearest(kind, KINDS) {
                 Some(near) => finding.suggest(near),
                 None => finding.help(help),
@@ -151,7 +188,9 @@ fn kind_of<'a>(document: &'a Document, found: &mut Vec<Diagnostic>) -> Option<(&
             None
         }
         (_, None) => {
-            found.push(Diagnostic::error(&MISSING_FIELD, start, "the field `kind` is missing").help(help));
+            found.push(
+                Diagnostic::error(&MISSING_FIELD, start, "the field `kind` is missing").help(help),
+            );
             None
         }
     }

@@ -24,10 +24,13 @@ fn namespace(context: &Context<'_>, spec: &DomainSpec) -> Option<String> {
     // The namespace of a table is checked by the table's own rule.
     let probe: Result<TableRef, _> = format!("{}.t", spec.namespace.value).parse();
     match probe {
-        Ok(table) if table.name == "t" && table.namespace == spec.namespace.value => Some(table.namespace),
+        Ok(table) if table.name == "t" && table.namespace == spec.namespace.value => {
+            Some(table.namespace)
+        }
         _ => {
             let message = format!("`{}` is no namespace", spec.namespace.value);
-            let help = "a namespace starts with a letter or `_` and has letters, digits, `_` and `-`";
+            let help =
+                "a namespace starts with a letter or `_` and has letters, digits, `_` and `-`";
             context.report(Diagnostic::error(&BAD_NAME, spec.namespace.span, message).help(help));
             None
         }

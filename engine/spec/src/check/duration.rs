@@ -20,14 +20,20 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;
     let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)).filter(|time| time.as_secs() <= MAX_SECONDS),
+        "ms" => {
+            return Some(Duration::from_millis(number))
+                .filter(|time| time.as_secs() <= MAX_SECONDS);
+        }
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
         _ => return None,
     };
-    number.checked_mul(seconds).filter(|seconds| *seconds <= MAX_SECONDS).map(Duration::from_secs)
+    number
+        .checked_mul(seconds)
+        .filter(|seconds| *seconds <= MAX_SECONDS)
+        .map(Duration::from_secs)
 }
 
 /// A duration, or a finding.
@@ -35,7 +41,10 @@ pub(super) fn duration(context: &Context<'_>, written: &At<String>) -> Option<Du
     let read = parse(written);
     if read.is_none() {
         let message = format!("`{}` is no duration", written.value);
-        context.report(Diagnostic::error(&BAD_DURATION, written.span, message).help("write `30s`, `5m`, `2h` or `7d`"));
+        context.report(
+            Diagnostic::error(&BAD_DURATION, written.span, message)
+                .help("write `30s`, `5m`, `2h` or `7d`"),
+        );
     }
     read
 }
@@ -48,7 +57,18 @@ mod tests {
     fn units() {
         assert_eq!(parse("5m"), Some(Duration::from_secs(300)));
         assert_eq!(parse("7d"), Some(Duration::from_secs(604_800)));
-        for bad in ["", "5", "m", "5 m", "-5m", "5w", "99999999999999999999s", "18446744073709551615d", "1.5h", "5м"] {
+        for bad in [
+            "",
+            "5",
+            "m",
+            "5 m",
+            "-5m",
+            "5w",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "1.5h",
+            "5м",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -8,7 +8,9 @@ use crate::connectors::{Capability, Incremental, OptionsOf, SourceCapability};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Extract, ExtractMode, From, Lag, Nulls, Splits, WatermarkBy};
 use crate::read::{At, MISSING_FIELD, WRONG_VALUE, nearest};
-use crate::written::{ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, NullsSpec, QuerySpec, StepSpec};
+use crate::written::{
+    ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, NullsSpec, QuerySpec, StepSpec,
+};
 
 pub(crate) const UNKNOWN_CONNECTION: Code = Code {
     name: "unknown-connection",
@@ -33,53 +35,97 @@ pub(crate) const KEY_NEEDED: Code = Code {
 };
 
 /// The kind and capability of a connection; `None` with a finding.
-pub(super) fn connector<'a>(steps: &Steps<'a>, written: &At<String>) -> Option<(&'a str, Capability)> {
+pub(super) fn connector<'a>(
+    steps: &Steps<'a>,
+    written: &At<String>,
+) -> Option<(&'a str, Capability)> {
     if let Some(connection) = steps.names.connections.get(written.as_str()) {
         // A connector that is not known is reported where it is written.
         let capability = steps.context.connectors.capability(&connection.connector)?;
         return Some((connection.connector.as_str(), capability));
     }
     if !steps.context.incomplete {
-        let message = format!("there is no connection `{}`", written.value);
+        let message = format!("no connection named `{}`", written.value);
         let finding = Diagnostic::error(&UNKNOWN_CONNECTION, written.span, message);
         let finding = finding.label("not declared in this project");
         let connections = &steps.names.connections;
-        let near = nearest(written, connections.keys().copied()).and_then(|near| connections.get(near));
+        let near =
+            nearest(written, connections.keys().copied()).and_then(|near| connections.get(near));
         steps.context.report(match near {
-            Some(near) => finding.also(near.name.span, "a connection with a similar name").suggest(&near.name),
-            None => finding.help(format!("write a file with `kind: Connection` and `name: {}`", written.value)),
+            Some(near) => finding
+                .also(near.name.span, "a connection with a similar name")
+                .suggest(&near.name),
+            None => finding.help(format!(
+                "write a file with `kind: Connection` and `name: {}`",
+                written.value
+            )),
         });
     }
     None
 }
 
 /// An extract; `None` with a finding.
-pub(super) fn extract(steps: &mut Steps<'_>, step: &StepSpec, written: &At<ExtractSpec>) -> Option<Extract> {
+pub(super) fn extract(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    written: &At<ExtractSpec>,
+) -> Option<Extract> {
     let connector = connector(steps, &written.connection);
     let source = connector.and_then(|(kind, capability)| {
         if capability.source.is_none() {
             let message = format!("connector `{kind}` cannot be read");
-            steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, written.connection.span, message));
+            steps.context.report(Diagnostic::error(
+                &UNSUPPORTED_MODE,
+                written.connection.span,
+                message,
+            ));
         }
         capability.source
     });
-    let owner = Owner { kind: connector.map(|(kind, _)| kind), place: OptionsOf::Read, anchor: written.span };
-    let options = options(steps.context, steps.doc.node, written.options.as_ref(), owner);
+    let owner = Owner {
+        kind: connector.map(|(kind, _)| kind),
+        place: OptionsOf::Read,
+        anchor: written.span,
+    };
+    let options = options(
+        steps.context,
+        steps.doc.node,
+        written.options.as_ref(),
+        owner,
+    );
     let from = from(steps, written, connector.zip(source));
     let mode = mode(steps, step, written, connector.zip(source));
-    let splits = written.splits.as_ref().map_or_else(Splits::default, |splits| {
-        if let Some(rows) = splits.target_rows.as_ref().filter(|rows| rows.value == 0) {
-            steps.context.report(Diagnostic::error(&WRONG_VALUE, rows.span, "a split has at least one row"));
-        }
-        Splits {
-            by: splits.by.as_ref().map(|column| column.value.clone()),
-            target_rows: splits.target_rows.as_ref().map(|rows| rows.value),
-        }
-    });
-    let columns = written.columns.iter().map(|column| column.value.clone()).collect();
+    let splits = written
+        .splits
+        .as_ref()
+        .map_or_else(Splits::default, |splits| {
+            if let Some(rows) = splits.target_rows.as_ref().filter(|rows| rows.value == 0) {
+                steps.context.report(Diagnostic::error(
+                    &WRONG_VALUE,
+                    rows.span,
+                    "a split has at least one row",
+                ));
+            }
+            Splits {
+                by: splits.by.as_ref().map(|column| column.value.clone()),
+                target_rows: splits.target_rows.as_ref().map(|rows| rows.value),
+            }
+        });
+    let columns = written
+        .columns
+        .iter()
+        .map(|column| column.value.clone())
+        .collect();
     let connection = written.connection.parse().ok()?;
     source?;
-    Some(Extract { connection, from: from?, columns, mode: mode?, splits, options })
+    Some(Extract {
+        connection,
+        from: from?,
+        columns,
+        mode: mode?,
+        splits,
+        options,
+    })
 }
 
 type Source<'a> = ((&'a str, Capability), SourceCapability);
@@ -92,7 +138,10 @@ fn from(steps: &Steps<'_>, written: &At<ExtractSpec>, source: Option<Source<'_>>
                 && !source.queries
             {
                 let message = format!("connector `{kind}` reads tables and no queries");
-                steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, query.span, message).help("write `table:`"));
+                steps.context.report(
+                    Diagnostic::error(&UNSUPPORTED_MODE, query.span, message)
+                        .help("write `table:`"),
+                );
                 return None;
             }
             match &query.value {
@@ -101,13 +150,25 @@ fn from(steps: &Steps<'_>, written: &At<ExtractSpec>, source: Option<Source<'_>>
             }
         }
         (Some(table), Some(query)) => {
-            let finding = Diagnostic::error(&WRONG_VALUE, query.span, "an extract reads a table or a query, not both");
-            steps.context.report(finding.also(table.span, "the table").help("remove one of them"));
+            let finding = Diagnostic::error(
+                &WRONG_VALUE,
+                query.span,
+                "an extract reads a table or a query, not both",
+            );
+            steps.context.report(
+                finding
+                    .also(table.span, "the table")
+                    .help("remove one of them"),
+            );
             None
         }
         (None, None) => {
             if steps.doc.whole {
-                let finding = Diagnostic::error(&MISSING_FIELD, written.span, "this extract says neither `table` nor `query`");
+                let finding = Diagnostic::error(
+                    &MISSING_FIELD,
+                    written.span,
+                    "this extract says neither `table` nor `query`",
+                );
                 steps.context.report(finding.help("add one of them"));
             }
             None
@@ -121,13 +182,17 @@ fn mode(
     written: &At<ExtractSpec>,
     source: Option<Source<'_>>,
 ) -> Option<ExtractMode> {
-    let Some(mode) = &written.mode else { return Some(ExtractMode::Full) };
+    let Some(mode) = &written.mode else {
+        return Some(ExtractMode::Full);
+    };
     match &mode.value {
         ExtractModeSpec::Full => Some(ExtractMode::Full),
         ExtractModeSpec::ChangeTracking | ExtractModeSpec::Cdc => {
             let message = "this mode is not supported yet";
             let help = "write `full`, or `incremental: { watermark: … }`";
-            steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, mode.span, message).help(help));
+            steps
+                .context
+                .report(Diagnostic::error(&UNSUPPORTED_MODE, mode.span, message).help(help));
             None
         }
         ExtractModeSpec::Incremental(by) => incremental(steps, step, by, mode, source),
@@ -146,18 +211,24 @@ fn incremental(
     match (source.incremental, &by.watermark) {
         (Incremental::No, _) => {
             let message = format!("connector `{kind}` cannot read only what is new");
-            report(Diagnostic::error(&UNSUPPORTED_MODE, mode.span, message).help("write `mode: full`"));
+            report(
+                Diagnostic::error(&UNSUPPORTED_MODE, mode.span, message).help("write `mode: full`"),
+            );
             return None;
         }
         (Incremental::Files, Some(watermark)) => {
             let message = format!("connector `{kind}` knows new files, not columns");
-            report(Diagnostic::error(&UNSUPPORTED_MODE, watermark.span, message).help("write `mode: incremental`"));
+            report(
+                Diagnostic::error(&UNSUPPORTED_MODE, watermark.span, message)
+                    .help("write `mode: incremental`"),
+            );
             return None;
         }
         (Incremental::Column, None) => {
             if steps.doc.whole {
                 let message = "incremental reading of this connector needs `watermark`";
-                let help = "write `mode: { incremental: { watermark: … } }` with a column that grows";
+                let help =
+                    "write `mode: { incremental: { watermark: … } }` with a column that grows";
                 report(Diagnostic::error(&MISSING_FIELD, mode.span, message).help(help));
             }
             return None;
@@ -171,7 +242,10 @@ fn incremental(
         read_lag = number.or_else(|| super::duration::parse(&lag.value.0).map(Lag::Time));
         if read_lag.is_none() {
             let message = format!("`{}` is no lag", lag.value.0);
-            report(Diagnostic::error(&BAD_LAG, lag.span, message).help("write a duration, `5m`, or a whole number"));
+            report(
+                Diagnostic::error(&BAD_LAG, lag.span, message)
+                    .help("write a duration, `5m`, or a whole number"),
+            );
             return None;
         }
     }
@@ -196,7 +270,10 @@ fn key(steps: &Steps<'_>, step: &StepSpec, by: &IncrementalSpec) -> Option<()> {
         return Some(());
     }
     let loads = loads_of(steps, &step.name);
-    let Some(load) = loads.iter().find(|load| matches!(load.mode.value, LoadModeSpec::Append)) else {
+    let Some(load) = loads
+        .iter()
+        .find(|load| matches!(load.mode.value, LoadModeSpec::Append))
+    else {
         return Some(());
     };
     let message = "rows that share a watermark would be lost or doubled";
@@ -206,6 +283,10 @@ fn key(steps: &Steps<'_>, step: &StepSpec, by: &IncrementalSpec) -> Option<()> {
         "add `key: [..]` or `unique: true`"
     };
     let finding = Diagnostic::error(&KEY_NEEDED, watermark.span, message);
-    steps.context.report(finding.also(load.mode.span, "every row that is read is added here").help(help));
+    steps.context.report(
+        finding
+            .also(load.mode.span, "every row that is read is added here")
+            .help(help),
+    );
     None
 }

@@ -14,13 +14,19 @@ pub(crate) const MISSING_FILE: Code = Code {
 /// The folder of the spec that is being checked.
 fn folder<'a>(steps: &Steps<'a>) -> &'a str {
     let source = steps.context.sources.get(steps.doc.file);
-    source.and_then(|source| source.path.rsplit_once('/')).map_or("", |(folder, _)| folder)
+    source
+        .and_then(|source| source.path.rsplit_once('/'))
+        .map_or("", |(folder, _)| folder)
 }
 
 /// The text of a file, where there is such a file.
 pub(super) fn find<'a>(steps: &Steps<'a>, path: &str) -> Option<&'a str> {
     let path = resolve(folder(steps), path)?;
-    steps.context.sources.find(&path).map(|(_, source)| source.text.as_str())
+    steps
+        .context
+        .sources
+        .find(&path)
+        .map(|(_, source)| source.text.as_str())
 }
 
 /// The text of a file; `None` with a finding.
@@ -33,8 +39,14 @@ pub(super) fn file(steps: &Steps<'_>, written: &At<String>) -> Option<Text> {
     }
     let message = format!("there is no file `{}`", path.as_deref().unwrap_or(written));
     let finding = Diagnostic::error(&MISSING_FILE, written.span, message);
-    let near = path.as_deref().and_then(|path| nearest(path, sources.paths().filter(|path| path.ends_with(".sql"))));
-    let near = near.map(|near| near.strip_prefix(folder).unwrap_or(near).trim_start_matches('/'));
+    let near = path
+        .as_deref()
+        .and_then(|path| nearest(path, sources.paths().filter(|path| path.ends_with(".sql"))));
+    let near = near.map(|near| {
+        near.strip_prefix(folder)
+            .unwrap_or(near)
+            .trim_start_matches('/')
+    });
     steps.context.report(match near {
         Some(near) => finding.suggest(near),
         None => finding.help("the path is relative to this file and ends in `.sql`"),
@@ -66,7 +78,10 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        assert_eq!(resolve("a/b", "sql/x.sql").as_deref(), Some("a/b/sql/x.sql"));
+        assert_eq!(
+            resolve("a/b", "sql/x.sql").as_deref(),
+            Some("a/b/sql/x.sql")
+        );
         assert_eq!(resolve("a/b", "../x.sql").as_deref(), Some("a/x.sql"));
         assert_eq!(resolve("", "../x.sql"), None);
         assert_eq!(resolve("a", "/x.sql"), None);

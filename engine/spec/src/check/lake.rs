@@ -6,11 +6,20 @@ use crate::written::{CatalogSpec, LakeSpec, S3Spec, SecretSpec, StateSpec, Wareh
 /// The lake; without a word about it, an embedded one.
 pub(super) fn lake(written: Option<&LakeSpec>) -> Lake {
     let Some(written) = written else {
-        let catalog = Catalog::Sqlite { path: "lake/catalog.db".into() };
-        return Lake { catalog, warehouse: Warehouse::Local { path: "lake/warehouse".into() } };
+        let catalog = Catalog::Sqlite {
+            path: "lake/catalog.db".into(),
+        };
+        return Lake {
+            catalog,
+            warehouse: Warehouse::Local {
+                path: "lake/warehouse".into(),
+            },
+        };
     };
     let catalog = match &written.catalog {
-        CatalogSpec::Sqlite { path } => Catalog::Sqlite { path: path.value.clone().into() },
+        CatalogSpec::Sqlite { path } => Catalog::Sqlite {
+            path: path.value.clone().into(),
+        },
         CatalogSpec::Postgres { url } => Catalog::Postgres { url: secret(url) },
         CatalogSpec::Rest(rest) => Catalog::Rest {
             uri: rest.uri.value.clone(),
@@ -22,7 +31,9 @@ pub(super) fn lake(written: Option<&LakeSpec>) -> Lake {
         },
     };
     let warehouse = match &written.warehouse {
-        WarehouseSpec::Local { path } => Warehouse::Local { path: path.value.clone().into() },
+        WarehouseSpec::Local { path } => Warehouse::Local {
+            path: path.value.clone().into(),
+        },
         WarehouseSpec::S3(place) => Warehouse::S3(s3(place)),
     };
     Lake { catalog, warehouse }
@@ -31,7 +42,12 @@ pub(super) fn lake(written: Option<&LakeSpec>) -> Lake {
 fn s3(written: &S3Spec) -> S3Place {
     S3Place {
         bucket: written.bucket.value.clone(),
-        prefix: written.prefix.as_deref().unwrap_or_default().trim_matches('/').to_owned(),
+        prefix: written
+            .prefix
+            .as_deref()
+            .unwrap_or_default()
+            .trim_matches('/')
+            .to_owned(),
         region: written.region.clone(),
         endpoint: written.endpoint.clone(),
         access_key: written.access_key.as_ref().map(secret),
@@ -45,8 +61,12 @@ fn s3(written: &S3Spec) -> S3Place {
 /// The state store; without a word about it, an embedded one.
 pub(super) fn state(written: Option<&StateSpec>) -> StateStore {
     match written {
-        None => StateStore::Sqlite { path: "lake/state.db".into() },
-        Some(StateSpec::Sqlite { path }) => StateStore::Sqlite { path: path.value.clone().into() },
+        None => StateStore::Sqlite {
+            path: "lake/state.db".into(),
+        },
+        Some(StateSpec::Sqlite { path }) => StateStore::Sqlite {
+            path: path.value.clone().into(),
+        },
         Some(StateSpec::Postgres { url }) => StateStore::Postgres { url: secret(url) },
     }
 }

@@ -9,7 +9,9 @@ use crate::written::{LoadSpec, StepSpec, TransformSpec};
 /// The loads that read the rows of a step, directly or through others, in the order they were written.
 pub(super) fn loads_of<'a>(steps: &Steps<'a>, from: &str) -> Vec<&'a LoadSpec> {
     let written = steps.written();
-    let inputs = steps.inputs.get_or_init(|| written.iter().map(|step| inputs(steps, step)).collect());
+    let inputs = steps
+        .inputs
+        .get_or_init(|| written.iter().map(|step| inputs(steps, step)).collect());
     let mut reached: BTreeSet<&str> = BTreeSet::from([from]);
     loop {
         let before = reached.len();
@@ -22,8 +24,13 @@ pub(super) fn loads_of<'a>(steps: &Steps<'a>, from: &str) -> Vec<&'a LoadSpec> {
             break;
         }
     }
-    let loads = written.iter().filter(|step| reached.contains(step.name.as_str()));
-    loads.filter_map(|step| step.load.as_ref()).map(|load| &load.value).collect()
+    let loads = written
+        .iter()
+        .filter(|step| reached.contains(step.name.as_str()));
+    loads
+        .filter_map(|step| step.load.as_ref())
+        .map(|load| &load.value)
+        .collect()
 }
 
 /// The steps whose rows a step reads.
@@ -34,7 +41,9 @@ fn inputs(steps: &Steps<'_>, step: &StepSpec) -> Vec<String> {
     if let Some(check) = &step.check {
         return vec![check.on.value.clone()];
     }
-    let Some(transform) = &step.transform else { return Vec::new() };
+    let Some(transform) = &step.transform else {
+        return Vec::new();
+    };
     let relations = match &transform.value {
         TransformSpec::Sql(text) => sql::relations(text),
         TransformSpec::File(path) => match super::files::find(steps, path) {
@@ -42,6 +51,9 @@ fn inputs(steps: &Steps<'_>, step: &StepSpec) -> Vec<String> {
             None => return Vec::new(),
         },
     };
-    let parts = relations.unwrap_or_default().into_iter().map(|relation| relation.parts);
+    let parts = relations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|relation| relation.parts);
     parts.filter(|parts| parts.len() == 1).flatten().collect()
 }

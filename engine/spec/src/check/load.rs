@@ -38,9 +38,19 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
     let mode = mode(steps, written);
     let partition_by = partition::partition_by(steps.context, &written.partition_by);
     let sort_by = partition::sort_by(steps.context, &written.sort_by);
-    let target_file_bytes = written.target_file_size.as_ref().and_then(|text| size(steps.context, text));
-    let properties = written.properties.0.iter().map(|(key, value)| (key.value.clone(), value.clone()));
-    let on_schema_change = written.on_schema_change.as_ref().map(|written| on_schema_change(steps, written));
+    let target_file_bytes = written
+        .target_file_size
+        .as_ref()
+        .and_then(|text| size(steps.context, text));
+    let properties = written
+        .properties
+        .0
+        .iter()
+        .map(|(key, value)| (key.value.clone(), value.clone()));
+    let on_schema_change = written
+        .on_schema_change
+        .as_ref()
+        .map(|written| on_schema_change(steps, written));
     let (target, options) = target?;
     Some(Load {
         from: from?,
@@ -63,18 +73,29 @@ fn to_lake(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec>) -> Op
         Err(error) => {
             let message = format!("`{}` is no table of the lake: {error}", written.table.value);
             let finding = Diagnostic::error(&BAD_NAME, written.table.span, message);
-            steps.context.report(finding.help("write `namespace.table`, or say which `connection` it belongs to"));
+            steps.context.report(
+                finding.help("write `namespace.table`, or say which `connection` it belongs to"),
+            );
             return None;
         }
     };
     if let Some(raw) = &written.options {
         let message = "a load to the lake has no `options`";
         let help = "Iceberg table properties stand in `properties`";
-        steps.context.report(Diagnostic::error(&LAKE_ONLY, raw.span, message).help(help));
+        steps
+            .context
+            .report(Diagnostic::error(&LAKE_ONLY, raw.span, message).help(help));
     }
     own_namespace(steps, &table, written.table.span)?;
-    steps.writes_table(TableUse { table: table.clone(), step: step.name.value.clone(), span: written.table.span });
-    Some((Target::Lake(table), serde_json::Value::Object(serde_json::Map::new())))
+    steps.writes_table(TableUse {
+        table: table.clone(),
+        step: step.name.value.clone(),
+        span: written.table.span,
+    });
+    Some((
+        Target::Lake(table),
+        serde_json::Value::Object(serde_json::Map::new()),
+    ))
 }
 
 /// Whether the domain may write this table.
@@ -84,10 +105,15 @@ pub(super) fn own_namespace(steps: &Steps<'_>, table: &TableRef, span: Span) -> 
     if domain.namespace.value == table.namespace {
         return Some(());
     }
-    let message = format!("domain `{}` does not own the namespace `{}`", domain.name.value, table.namespace);
+    let message = format!(
+        "domain `{}` does not own the namespace `{}`",
+        domain.name.value, table.namespace
+    );
     let finding = Diagnostic::error(&FOREIGN_NAMESPACE, span, message);
     let finding = finding.also(domain.namespace.span, "this is the namespace it owns");
-    steps.context.report(finding.help(format!("write `{}.{}`", domain.namespace.value, table.name)));
+    steps
+        .context
+        .report(finding.help(format!("write `{}.{}`", domain.namespace.value, table.name)));
     None
 }
 
@@ -99,26 +125,52 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
         (written.target_file_size.is_some(), "target_file_size"),
     ];
     for (_, key) in layout.iter().filter(|(there, _)| *there) {
-        let message = format!("`{key}` is for tables of the lake, and this is one of connection `{}`", connection.value);
-        steps.context.report(Diagnostic::error(&LAKE_ONLY, written.span, message).help(format!("remove `{key}`")));
+        let message = format!(
+            "`{key}` is for tables of the lake, and this is one of connection `{}`",
+            connection.value
+        );
+        steps.context.report(
+            Diagnostic::error(&LAKE_ONLY, written.span, message).help(format!("remove `{key}`")),
+        );
     }
     let connector = connector(steps, connection);
-    let owner = Owner { kind: connector.map(|(kind, _)| kind), place: OptionsOf::Write, anchor: written.span };
-    let options = options(steps.context, steps.doc.node, written.options.as_ref(), owner);
+    let owner = Owner {
+        kind: connector.map(|(kind, _)| kind),
+        place: OptionsOf::Write,
+        anchor: written.span,
+    };
+    let options = options(
+        steps.context,
+        steps.doc.node,
+        written.options.as_ref(),
+        owner,
+    );
     let (kind, capability) = connector?;
     let Some(sink) = capability.sink else {
         let message = format!("connector `{kind}` cannot be written");
-        steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, connection.span, message));
+        steps.context.report(Diagnostic::error(
+            &UNSUPPORTED_MODE,
+            connection.span,
+            message,
+        ));
         return None;
     };
     if let Some(mode) = missing(sink, &written.mode) {
         let message = format!("connector `{kind}` cannot `{mode}`");
         let finding = Diagnostic::error(&UNSUPPORTED_MODE, written.mode.span, message);
-        steps.context.report(finding.help(format!("it can: {}", can(sink))));
+        steps
+            .context
+            .report(finding.help(format!("it can: {}", can(sink))));
         return None;
     }
     let connection = connection.parse().ok()?;
-    Some((Target::Connection { connection, table: written.table.value.clone() }, options))
+    Some((
+        Target::Connection {
+            connection,
+            table: written.table.value.clone(),
+        },
+        options,
+    ))
 }
 
 /// The mode that a sink does not have.
@@ -132,8 +184,17 @@ fn missing(sink: SinkCapability, mode: &LoadModeSpec) -> Option<&'static str> {
 }
 
 fn can(sink: SinkCapability) -> String {
-    let modes = [(sink.append, "`append`"), (sink.replace, "`replace`"), (sink.merge, "`merge`")];
-    modes.iter().filter(|(there, _)| *there).map(|(_, mode)| *mode).collect::<Vec<_>>().join(", ")
+    let modes = [
+        (sink.append, "`append`"),
+        (sink.replace, "`replace`"),
+        (sink.merge, "`merge`"),
+    ];
+    modes
+        .iter()
+        .filter(|(there, _)| *there)
+        .map(|(_, mode)| *mode)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
@@ -144,32 +205,53 @@ fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
         LoadModeSpec::ReplacePartitions => {
             let message = "`replace_partitions` is not supported yet";
             let help = "write `replace`, or `merge: { key: [..] }`";
-            steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
+            steps
+                .context
+                .report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
             None
         }
-        LoadModeSpec::Merge { history: Some(history), .. } => {
+        LoadModeSpec::Merge {
+            history: Some(history),
+            ..
+        } => {
             let message = "`history` is not supported yet";
-            steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, history.span, message).help("remove it"));
+            steps.context.report(
+                Diagnostic::error(&UNSUPPORTED_MODE, history.span, message).help("remove it"),
+            );
             None
         }
         LoadModeSpec::Merge { key, history: None } if key.is_empty() => {
             let message = "a merge needs a key: without one no row can be found again";
-            steps.context.report(Diagnostic::error(&KEY_NEEDED, span, message).help("name the columns that identify a row"));
+            steps.context.report(
+                Diagnostic::error(&KEY_NEEDED, span, message)
+                    .help("name the columns that identify a row"),
+            );
             None
         }
-        LoadModeSpec::Merge { key, history: None } => {
-            Some(LoadMode::Merge { key: key.iter().map(|column| column.value.clone()).collect() })
-        }
+        LoadModeSpec::Merge { key, history: None } => Some(LoadMode::Merge {
+            key: key.iter().map(|column| column.value.clone()).collect(),
+        }),
     }
 }
 
 fn on_schema_change(steps: &Steps<'_>, written: &SchemaChangeSpec) -> OnSchemaChange {
     let base = OnSchemaChange::default();
-    if let Some(narrow) = written.narrow.as_ref().filter(|narrow| matches!(narrow.value, ReactionSpec::Accept)) {
-        let message = "a column of the lake cannot become narrower: rows that are there would not fit";
-        steps.context.report(Diagnostic::error(&UNSUPPORTED_MODE, narrow.span, message).help("write `reject` or `keep`"));
+    if let Some(narrow) = written
+        .narrow
+        .as_ref()
+        .filter(|narrow| matches!(narrow.value, ReactionSpec::Accept))
+    {
+        let message =
+            "a column of the lake cannot become narrower: rows that are there would not fit";
+        steps.context.report(
+            Diagnostic::error(&UNSUPPORTED_MODE, narrow.span, message)
+                .help("write `reject` or `keep`"),
+        );
     }
-    let reaction = |written: &Option<At<ReactionSpec>>, base| match written.as_ref().map(|written| written.value) {
+    let reaction = |written: &Option<At<ReactionSpec>>, base| match written
+        .as_ref()
+        .map(|written| written.value)
+    {
         None => base,
         Some(ReactionSpec::Accept) => Reaction::Accept,
         Some(ReactionSpec::Reject) => Reaction::Reject,

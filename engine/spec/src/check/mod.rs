@@ -111,14 +111,27 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
     let defaults = environment.and_then(|change| change.defaults.as_ref());
     let defaults = defaults.or_else(|| doc.and_then(|doc| doc.spec.defaults.as_ref()));
     let base = retry::defaults(context, defaults, Retry::default());
-    let replaced = doc.zip(environment).map(|(doc, environment)| Replaced { document: doc.node, environment });
+    let replaced = doc.zip(environment).map(|(doc, environment)| Replaced {
+        document: doc.node,
+        environment,
+    });
 
     let names = Names::of(written);
-    let connections: Vec<_> =
-        written.connections.iter().filter_map(|doc| connection::connection(context, doc, replaced)).collect();
-    let domains: Vec<_> = written.domains.iter().filter_map(|doc| domain::domain(context, doc)).collect();
-    let pipelines: Vec<Checked<'_>> =
-        written.pipelines.iter().map(|doc| pipeline::pipeline(context, doc, &names, base)).collect();
+    let connections: Vec<_> = written
+        .connections
+        .iter()
+        .filter_map(|doc| connection::connection(context, doc, replaced))
+        .collect();
+    let domains: Vec<_> = written
+        .domains
+        .iter()
+        .filter_map(|doc| domain::domain(context, doc))
+        .collect();
+    let pipelines: Vec<Checked<'_>> = written
+        .pipelines
+        .iter()
+        .map(|doc| pipeline::pipeline(context, doc, &names, base))
+        .collect();
 
     tables::two_writers(context, &pipelines);
     tables::unknown_tables(context, &pipelines, &written.domains);
@@ -128,25 +141,48 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
     unused::connections(context, written);
 
     let spec = &doc?.spec;
-    let lake = environment.and_then(|change| change.lake.as_ref()).or(spec.lake.as_ref());
-    let state = environment.and_then(|change| change.state.as_ref()).or(spec.state.as_ref());
+    let lake = environment
+        .and_then(|change| change.lake.as_ref())
+        .or(spec.lake.as_ref());
+    let state = environment
+        .and_then(|change| change.state.as_ref())
+        .or(spec.state.as_ref());
     let pipelines = pipelines.into_iter().filter_map(|checked| checked.pipeline);
     Some(Project {
         name: spec.name.value.clone(),
         environment: wanted.map(str::to_owned),
         lake: lake::lake(lake),
         state: lake::state(state),
-        connections: connections.into_iter().map(|connection| (connection.name.clone(), connection)).collect(),
-        domains: domains.into_iter().map(|domain| (domain.name.clone(), domain)).collect(),
-        pipelines: pipelines.map(|pipeline| (pipeline.id.clone(), pipeline)).collect(),
+        connections: connections
+            .into_iter()
+            .map(|connection| (connection.name.clone(), connection))
+            .collect(),
+        domains: domains
+            .into_iter()
+            .map(|domain| (domain.name.clone(), domain))
+            .collect(),
+        pipelines: pipelines
+            .map(|pipeline| (pipeline.id.clone(), pipeline))
+            .collect(),
     })
 }
 
 fn duplicate_specs(context: &Context<'_>, written: &Written<'_>) {
     let connections = written.connections.iter().map(|doc| &doc.spec.name);
-    name::duplicates(context, "connections", connections.map(|name| (name.value.clone(), name.span)));
+    name::duplicates(
+        context,
+        "connections",
+        connections.map(|name| (name.value.clone(), name.span)),
+    );
     let domains = written.domains.iter().map(|doc| &doc.spec.name);
-    name::duplicates(context, "domains", domains.map(|name| (name.value.clone(), name.span)));
-    let pipelines = written.pipelines.iter().map(|doc| (full_name(&doc.spec), doc.spec.name.span));
+    name::duplicates(
+        context,
+        "domains",
+        domains.map(|name| (name.value.clone(), name.span)),
+    );
+    let pipelines = written
+        .pipelines
+        .iter()
+        .map(|doc| (full_name(&doc.spec), doc.spec.name.span));
     name::duplicates(context, "pipelines", pipelines);
 }

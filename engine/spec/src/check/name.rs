@@ -22,23 +22,43 @@ pub(crate) const DUPLICATE_NAME: Code = Code {
 };
 
 /// A name of this type, or a finding.
-pub(super) fn name<T: FromStr<Err = NameError>>(context: &Context<'_>, written: &At<String>) -> Option<T> {
+pub(super) fn name<T: FromStr<Err = NameError>>(
+    context: &Context<'_>,
+    written: &At<String>,
+) -> Option<T> {
     match written.parse() {
         Ok(name) => Some(name),
         Err(error) => {
-            context.report(Diagnostic::error(&BAD_NAME, written.span, format!("`{}` is no name here: {error}", written.value)));
+            context.report(Diagnostic::error(
+                &BAD_NAME,
+                written.span,
+                format!("`{}` is no name here: {error}", written.value),
+            ));
             None
         }
     }
 }
 
 /// Reports every name that was there before; `what` is the kind of thing.
-pub(super) fn duplicates<'a>(context: &Context<'_>, what: &str, names: impl IntoIterator<Item = (String, Span)> + 'a) {
+pub(super) fn duplicates<'a>(
+    context: &Context<'_>,
+    what: &str,
+    names: impl IntoIterator<Item = (String, Span)> + 'a,
+) {
     let mut first: BTreeMap<String, Span> = BTreeMap::new();
     for (name, span) in names {
         if let Some(before) = first.get(&name) {
-            let finding = Diagnostic::error(&DUPLICATE_NAME, span, format!("there are two {what} named `{name}`"));
-            context.report(finding.label("the second").also(*before, "the first").help("rename one of them"));
+            let finding = Diagnostic::error(
+                &DUPLICATE_NAME,
+                span,
+                format!("there are two {what} named `{name}`"),
+            );
+            context.report(
+                finding
+                    .label("the second")
+                    .also(*before, "the first")
+                    .help("rename one of them"),
+            );
         } else {
             first.insert(name, span);
         }

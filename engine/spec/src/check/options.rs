@@ -9,7 +9,15 @@ use crate::yaml::{Node, Value};
 
 /// Keys whose value is a secret in every connector.
 const SECRETS: [&str; 9] = [
-    "api_key", "client_secret", "passwd", "password", "private_key", "secret", "secret_key", "session_token", "token",
+    "api_key",
+    "client_secret",
+    "passwd",
+    "password",
+    "private_key",
+    "secret",
+    "secret_key",
+    "session_token",
+    "token",
 ];
 
 /// Whose options, and where to point where there are none.
@@ -28,13 +36,21 @@ pub(super) fn options(
     written: Option<&At<Raw>>,
     owner: Owner<'_>,
 ) -> serde_json::Value {
-    let none = Node { id: u32::MAX, span: owner.anchor, value: Value::Null };
-    let node = written.and_then(|raw| document.find(raw.value.0)).unwrap_or(&none);
+    let none = Node {
+        id: u32::MAX,
+        span: owner.anchor,
+        value: Value::Null,
+    };
+    let node = written
+        .and_then(|raw| document.find(raw.value.0))
+        .unwrap_or(&none);
     let anchor = written.map_or(owner.anchor, |raw| raw.span);
     let mut found = Vec::new();
     secrets(node, &mut found);
     if let Some(kind) = owner.kind {
-        read::read_with(node, anchor, &mut found, &|reader| context.connectors.check_options(kind, owner.place, reader));
+        read::read_with(node, anchor, &mut found, &|reader| {
+            context.connectors.check_options(kind, owner.place, reader)
+        });
     }
     context.report_all(found);
     match node.to_json() {
@@ -47,7 +63,10 @@ fn secrets(node: &Node, found: &mut Vec<Diagnostic>) {
     match &node.value {
         Value::Mapping(entries) => {
             for (key, value) in entries {
-                let clear = matches!(value.value, Value::Text(_) | Value::Int(_) | Value::Float(_));
+                let clear = matches!(
+                    value.value,
+                    Value::Text(_) | Value::Int(_) | Value::Float(_)
+                );
                 if clear && SECRETS.contains(&key.text.as_str()) {
                     found.push(read::clear_secret(value.span));
                 } else {

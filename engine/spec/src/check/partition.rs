@@ -20,7 +20,9 @@ const TRANSFORMS: [&str; 6] = ["bucket", "day", "hour", "month", "truncate", "ye
 /// The fields that are well-formed; others are reported.
 pub(super) fn partition_by(context: &Context<'_>, written: &[At<String>]) -> Vec<String> {
     for field in written {
-        let Err(problem) = partition(field) else { continue };
+        let Err(problem) = partition(field) else {
+            continue;
+        };
         let message = format!("`{}` is no partition field", field.value);
         let finding = Diagnostic::error(&BAD_PARTITION, field.span, message);
         context.report(match problem {
@@ -43,15 +45,26 @@ enum Problem {
 fn partition(text: &str) -> Result<(), Problem> {
     let text = text.trim();
     let Some((name, rest)) = text.split_once('(') else {
-        return if is_column(text) { Ok(()) } else { Err(Problem::Form) };
+        return if is_column(text) {
+            Ok(())
+        } else {
+            Err(Problem::Form)
+        };
     };
     let name = name.trim();
     if !TRANSFORMS.contains(&name) {
         return Err(Problem::Transform(name.to_owned()));
     }
-    let arguments: Vec<&str> = rest.strip_suffix(')').ok_or(Problem::Form)?.split(',').map(str::trim).collect();
+    let arguments: Vec<&str> = rest
+        .strip_suffix(')')
+        .ok_or(Problem::Form)?
+        .split(',')
+        .map(str::trim)
+        .collect();
     let good = match (name, arguments.as_slice()) {
-        ("bucket" | "truncate", [number, column]) => number.parse::<u32>().is_ok_and(|n| n > 0) && is_column(column),
+        ("bucket" | "truncate", [number, column]) => {
+            number.parse::<u32>().is_ok_and(|n| n > 0) && is_column(column)
+        }
         ("bucket" | "truncate", _) => false,
         (_, [column]) => is_column(column),
         _ => false,
@@ -71,12 +84,15 @@ pub(super) fn sort_by(context: &Context<'_>, written: &[At<String>]) -> Vec<Stri
 
 fn sort(text: &str) -> bool {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-    let Some((column, rest)) = words.split_first() else { return false };
+    let Some((column, rest)) = words.split_first() else {
+        return false;
+    };
     let rest = match rest.split_first() {
         Some((word, rest)) if word == "asc" || word == "desc" => rest,
         _ => rest,
     };
-    let nulls = rest.is_empty() || matches!(rest, [first, second] if first == "nulls" && (second == "first" || second == "last"));
+    let nulls = rest.is_empty()
+        || matches!(rest, [first, second] if first == "nulls" && (second == "first" || second == "last"));
     is_column(column) && nulls
 }
 
@@ -89,7 +105,15 @@ mod tests {
         for good in ["a", "month(a)", "bucket(16, id)", "truncate( 4 , name )"] {
             assert_eq!(partition(good), Ok(()), "{good}");
         }
-        for bad in ["", "a b", "month()", "month(a", "bucket(id)", "bucket(0, id)", "day(a, b)"] {
+        for bad in [
+            "",
+            "a b",
+            "month()",
+            "month(a",
+            "bucket(id)",
+            "bucket(0, id)",
+            "day(a, b)",
+        ] {
             assert_eq!(partition(bad), Err(Problem::Form), "{bad}");
         }
         assert_eq!(partition("mnth(a)"), Err(Problem::Transform("mnth".into())));

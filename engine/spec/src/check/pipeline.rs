@@ -28,10 +28,26 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn of(written: &'a Written<'_>) -> Self {
-        let connections = written.connections.iter().map(|doc| (doc.spec.name.as_str(), &doc.spec)).collect();
-        let domains = written.domains.iter().map(|doc| (doc.spec.name.as_str(), &doc.spec)).collect();
-        let pipelines = written.pipelines.iter().map(|doc| (full_name(&doc.spec), doc.spec.name.span)).collect();
-        Self { connections, domains, pipelines }
+        let connections = written
+            .connections
+            .iter()
+            .map(|doc| (doc.spec.name.as_str(), &doc.spec))
+            .collect();
+        let domains = written
+            .domains
+            .iter()
+            .map(|doc| (doc.spec.name.as_str(), &doc.spec))
+            .collect();
+        let pipelines = written
+            .pipelines
+            .iter()
+            .map(|doc| (full_name(&doc.spec), doc.spec.name.span))
+            .collect();
+        Self {
+            connections,
+            domains,
+            pipelines,
+        }
     }
 }
 
@@ -81,16 +97,31 @@ pub(super) fn pipeline<'a>(
     if domain.is_none() && !context.incomplete {
         unknown_domain(context, spec, names);
     }
-    duplicates(context, "steps", spec.steps.iter().map(|step| (step.name.value.clone(), step.name.span)));
-    let base = retry::defaults(context, domain.and_then(|domain| domain.defaults.as_ref()), base);
+    duplicates(
+        context,
+        "steps",
+        spec.steps
+            .iter()
+            .map(|step| (step.name.value.clone(), step.name.span)),
+    );
+    let base = retry::defaults(
+        context,
+        domain.and_then(|domain| domain.defaults.as_ref()),
+        base,
+    );
     let retry = retry::retry(context, spec.retry.as_ref(), base);
-    let schedule = spec.schedule.as_ref().map(|written| schedule(context, written, spec.name.span, names));
+    let schedule = spec
+        .schedule
+        .as_ref()
+        .map(|written| schedule(context, written, spec.name.span, names));
     let mut steps = Steps::new(context, doc, names, domain);
     let mut checked = Vec::new();
     for written in &spec.steps.value {
         checked.push(step(&mut steps, written));
     }
-    let id = name(context, &spec.domain).zip(name(context, &spec.name)).map(|(domain, name)| PipelineId { domain, name });
+    let id = name(context, &spec.domain)
+        .zip(name(context, &spec.name))
+        .map(|(domain, name)| PipelineId { domain, name });
     let (edges, reads, writes) = steps.into_parts();
     let steps: Option<Vec<_>> = checked.into_iter().collect();
     let schedule = match schedule {
@@ -98,22 +129,39 @@ pub(super) fn pipeline<'a>(
         Some(Some(schedule)) => Some(Some(schedule)),
         None => Some(None),
     };
-    let pipeline = id.zip(steps).zip(schedule).map(|((id, steps), schedule)| Pipeline {
-        id,
-        description: spec.description.clone(),
-        schedule,
-        retry,
-        steps,
-    });
-    Checked { name: full_name(spec), spec, pipeline, edges, reads, writes, whole: doc.whole }
+    let pipeline = id
+        .zip(steps)
+        .zip(schedule)
+        .map(|((id, steps), schedule)| Pipeline {
+            id,
+            description: spec.description.clone(),
+            schedule,
+            retry,
+            steps,
+        });
+    Checked {
+        name: full_name(spec),
+        spec,
+        pipeline,
+        edges,
+        reads,
+        writes,
+        whole: doc.whole,
+    }
 }
 
 fn unknown_domain(context: &Context<'_>, spec: &PipelineSpec, names: &Names<'_>) {
     let message = format!("there is no domain `{}`", spec.domain.value);
     let finding = Diagnostic::error(&UNKNOWN_DOMAIN, spec.domain.span, message);
-    let near = nearest(&spec.domain, names.domains.keys().copied()).and_then(|near| names.domains.get(near));
+    let near = nearest(&spec.domain, names.domains.keys().copied())
+        .and_then(|near| names.domains.get(near));
     context.report(match near {
-        Some(near) => finding.also(near.name.span, "a domain with a similar name").suggest(&near.name),
-        None => finding.help(format!("write a file with `kind: Domain` and `name: {}`", spec.domain.value)),
+        Some(near) => finding
+            .also(near.name.span, "a domain with a similar name")
+            .suggest(&near.name),
+        None => finding.help(format!(
+            "write a file with `kind: Domain` and `name: {}`",
+            spec.domain.value
+        )),
     });
 }

@@ -35,18 +35,34 @@ pub(super) fn one<'a>(
     let Some((first, more)) = projects.split_first() else {
         if !context.incomplete {
             let help = "write `project.yaml` with `kind: Project`, `name: …` and `version: 1`";
-            context.report(Diagnostic::nowhere(&NO_PROJECT, "no file has `kind: Project`").help(help));
+            context
+                .report(Diagnostic::nowhere(&NO_PROJECT, "no file has `kind: Project`").help(help));
         }
         return None;
     };
     for second in more {
-        let finding = Diagnostic::error(&TWO_PROJECTS, second.spec.name.span, "there are two projects");
-        context.report(finding.label("the second").also(first.spec.name.span, "the first").help("remove one of them"));
+        let finding = Diagnostic::error(
+            &TWO_PROJECTS,
+            second.spec.name.span,
+            "there are two projects",
+        );
+        context.report(
+            finding
+                .label("the second")
+                .also(first.spec.name.span, "the first")
+                .help("remove one of them"),
+        );
     }
     let version = &first.spec.version;
     if version.value != VERSION {
-        let message = format!("version {} of the language is not known here", version.value);
-        context.report(Diagnostic::error(&WRONG_VERSION, version.span, message).help(format!("write `version: {VERSION}`")));
+        let message = format!(
+            "version {} of the language is not known here",
+            version.value
+        );
+        context.report(
+            Diagnostic::error(&WRONG_VERSION, version.span, message)
+                .help(format!("write `version: {VERSION}`")),
+        );
     }
     Some(first)
 }
@@ -62,15 +78,24 @@ pub(super) fn environment<'a>(
     if let Some((_, spec)) = known.iter().find(|(name, _)| name.value == wanted) {
         return Some(spec);
     }
-    let finding = Diagnostic::error(&UNKNOWN_ENVIRONMENT, project.name.span, format!("there is no environment `{wanted}`"));
+    let finding = Diagnostic::error(
+        &UNKNOWN_ENVIRONMENT,
+        project.name.span,
+        format!("there is no environment `{wanted}`"),
+    );
     let finding = finding.label("this project does not have it");
-    context.report(match nearest(wanted, known.iter().map(|(name, _)| name.value.as_str())) {
-        Some(near) => finding.suggest(near),
-        None if known.is_empty() => finding.help("add it to `environments:`"),
-        None => {
-            let names: Vec<String> = known.iter().map(|(name, _)| format!("`{}`", name.value)).collect();
-            finding.help(format!("known: {}", names.join(", ")))
-        }
-    });
+    context.report(
+        match nearest(wanted, known.iter().map(|(name, _)| name.value.as_str())) {
+            Some(near) => finding.suggest(near),
+            None if known.is_empty() => finding.help("add it to `environments:`"),
+            None => {
+                let names: Vec<String> = known
+                    .iter()
+                    .map(|(name, _)| format!("`{}`", name.value))
+                    .collect();
+                finding.help(format!("known: {}", names.join(", ")))
+            }
+        },
+    );
     None
 }

@@ -19,25 +19,48 @@ pub(super) fn retry(context: &Context<'_>, written: Option<&RetrySpec>, base: Re
             retry.attempts = attempts.value;
         } else {
             let message = format!("there are from 1 to {MAX_ATTEMPTS} attempts");
-            context.report(Diagnostic::error(&WRONG_VALUE, attempts.span, message).help("write `1` for no retry"));
+            context.report(
+                Diagnostic::error(&WRONG_VALUE, attempts.span, message)
+                    .help("write `1` for no retry"),
+            );
         }
     }
     if let Some(backoff) = &written.backoff {
-        if let Some(initial) = backoff.initial.as_ref().and_then(|text| duration(context, text)) {
+        if let Some(initial) = backoff
+            .initial
+            .as_ref()
+            .and_then(|text| duration(context, text))
+        {
             retry.backoff.initial = initial;
         }
-        if let Some(max) = backoff.max.as_ref().and_then(|text| duration(context, text)) {
+        if let Some(max) = backoff
+            .max
+            .as_ref()
+            .and_then(|text| duration(context, text))
+        {
             retry.backoff.max = max;
         }
         retry.backoff.max = retry.backoff.max.max(retry.backoff.initial);
     }
-    if let Some(deadline) = written.deadline.as_ref().and_then(|text| duration(context, text)) {
+    if let Some(deadline) = written
+        .deadline
+        .as_ref()
+        .and_then(|text| duration(context, text))
+    {
         retry.deadline = Some(deadline);
     }
     retry
 }
 
 /// The same for a block of defaults.
-pub(super) fn defaults(context: &Context<'_>, written: Option<&DefaultsSpec>, base: Retry) -> Retry {
-    retry(context, written.and_then(|defaults| defaults.retry.as_ref()), base)
+pub(super) fn defaults(
+    context: &Context<'_>,
+    written: Option<&DefaultsSpec>,
+    base: Retry,
+) -> Retry {
+    retry(
+        context,
+        written.and_then(|defaults| defaults.retry.as_ref()),
+        base,
+    )
 }

@@ -24,16 +24,38 @@ pub(crate) const QUARANTINE_WITHOUT_LOAD: Code = Code {
 };
 
 /// A check; `None` with a finding.
-pub(super) fn check(steps: &mut Steps<'_>, step: &StepSpec, written: &At<CheckSpec>) -> Option<Check> {
+pub(super) fn check(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    written: &At<CheckSpec>,
+) -> Option<Check> {
     let on = steps.rows_of(step, &written.on, "checks");
-    duplicates(steps.context, "rules", written.rules.iter().map(|rule| (rule.name.value.clone(), rule.name.span)));
-    let rules: Vec<Option<Rule>> = written.rules.iter().map(|written| rule(steps, written)).collect();
-    let quarantines = written.rules.iter().find(|rule| rule.otherwise.value == OtherwiseSpec::Quarantine);
+    duplicates(
+        steps.context,
+        "rules",
+        written
+            .rules
+            .iter()
+            .map(|rule| (rule.name.value.clone(), rule.name.span)),
+    );
+    let rules: Vec<Option<Rule>> = written
+        .rules
+        .iter()
+        .map(|written| rule(steps, written))
+        .collect();
+    let quarantines = written
+        .rules
+        .iter()
+        .find(|rule| rule.otherwise.value == OtherwiseSpec::Quarantine);
     let quarantine = match quarantines {
         Some(rule) => Some(quarantine(steps, step, written, rule)?),
         None => None,
     };
-    Some(Check { on: on?, rules: rules.into_iter().collect::<Option<_>>()?, quarantine })
+    Some(Check {
+        on: on?,
+        rules: rules.into_iter().collect::<Option<_>>()?,
+        quarantine,
+    })
 }
 
 fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
@@ -48,7 +70,9 @@ fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
     if condition.subquery {
         let message = "a rule does not read other tables";
         let help = "join them in a transform, and check that step";
-        steps.context.report(Diagnostic::error(&BAD_RULE, text.whole(), message).help(help));
+        steps
+            .context
+            .report(Diagnostic::error(&BAD_RULE, text.whole(), message).help(help));
         return None;
     }
     let otherwise = match written.otherwise.value {
@@ -64,35 +88,64 @@ fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
         steps.context.report(finding.help("write `warn` or `fail`"));
         return None;
     }
-    Some(Rule { name: written.name.value.clone(), expect: text.value, aggregate: condition.aggregate, otherwise })
+    Some(Rule {
+        name: written.name.value.clone(),
+        expect: text.value,
+        aggregate: condition.aggregate,
+        otherwise,
+    })
 }
 
 /// The table for rows that are taken out: the one that was named, or `<table>_quarantine` of the load.
-fn quarantine(steps: &mut Steps<'_>, step: &StepSpec, written: &At<CheckSpec>, rule: &RuleSpec) -> Option<TableRef> {
+fn quarantine(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    written: &At<CheckSpec>,
+    rule: &RuleSpec,
+) -> Option<TableRef> {
     let (table, span) = match &written.quarantine {
         Some(name) => match name.parse::<TableRef>() {
             Ok(table) => (table, name.span),
             Err(error) => {
                 let message = format!("`{}` is no table of the lake: {error}", name.value);
-                steps.context.report(Diagnostic::error(&BAD_NAME, name.span, message).help("write `namespace.table`"));
+                steps.context.report(
+                    Diagnostic::error(&BAD_NAME, name.span, message)
+                        .help("write `namespace.table`"),
+                );
                 return None;
             }
         },
         None => {
             let loads = loads_of(steps, &written.on);
-            let named = loads.iter().filter(|load| load.connection.is_none()).find_map(|load| load.table.parse().ok());
+            let named = loads
+                .iter()
+                .filter(|load| load.connection.is_none())
+                .find_map(|load| load.table.parse().ok());
             let Some(TableRef { namespace, name }) = named else {
                 if steps.doc.whole {
                     let message = "there is no table for the rows that this rule takes out";
-                    let finding = Diagnostic::error(&QUARANTINE_WITHOUT_LOAD, rule.otherwise.span, message);
-                    steps.context.report(finding.help("add `quarantine: namespace.table` to the check"));
+                    let finding =
+                        Diagnostic::error(&QUARANTINE_WITHOUT_LOAD, rule.otherwise.span, message);
+                    steps
+                        .context
+                        .report(finding.help("add `quarantine: namespace.table` to the check"));
                 }
                 return None;
             };
-            (TableRef { namespace, name: format!("{name}_quarantine") }, rule.otherwise.span)
+            (
+                TableRef {
+                    namespace,
+                    name: format!("{name}_quarantine"),
+                },
+                rule.otherwise.span,
+            )
         }
     };
     super::load::own_namespace(steps, &table, span)?;
-    steps.writes_table(TableUse { table: table.clone(), step: step.name.value.clone(), span });
+    steps.writes_table(TableUse {
+        table: table.clone(),
+        step: step.name.value.clone(),
+        span,
+    });
     Some(table)
 }

@@ -29,7 +29,12 @@ pub(crate) const UNKNOWN_PIPELINE: Code = Code {
 };
 
 /// A schedule; `None` with a finding.
-pub(super) fn schedule(context: &Context<'_>, written: &ScheduleSpec, owner: Span, names: &Names<'_>) -> Option<Schedule> {
+pub(super) fn schedule(
+    context: &Context<'_>,
+    written: &ScheduleSpec,
+    owner: Span,
+    names: &Names<'_>,
+) -> Option<Schedule> {
     let timezone = match &written.timezone {
         Some(zone) => timezone(context, zone),
         None => Some(Tz::UTC),
@@ -41,7 +46,9 @@ pub(super) fn schedule(context: &Context<'_>, written: &ScheduleSpec, owner: Spa
     }
     if written.cron.is_none() && written.after.is_empty() {
         let message = "this schedule says neither `cron` nor `after`";
-        context.report(Diagnostic::error(&MISSING_FIELD, owner, message).help("add one, or remove `schedule`"));
+        context.report(
+            Diagnostic::error(&MISSING_FIELD, owner, message).help("add one, or remove `schedule`"),
+        );
     }
     let overlap = match written.overlap {
         OverlapSpec::Skip => Overlap::Skip,
@@ -54,13 +61,26 @@ pub(super) fn schedule(context: &Context<'_>, written: &ScheduleSpec, owner: Spa
         CatchupSpec::All => Catchup::All,
     };
     let cron = written.cron.as_ref().map(|text| text.value.clone());
-    cron_good.then_some(Schedule { cron, timezone: timezone?, overlap, catchup, after })
+    cron_good.then_some(Schedule {
+        cron,
+        timezone: timezone?,
+        overlap,
+        catchup,
+        after,
+    })
 }
 
 fn cron(context: &Context<'_>, written: &At<String>) -> bool {
     if let Err(reason) = model::check_cron(written) {
         let help = "five fields: minute, hour, day, month, weekday; `15 5 * * MON-FRI` is 05:15 on working days";
-        context.report(Diagnostic::error(&BAD_CRON, written.span, format!("this is no cron rule: {reason}")).help(help));
+        context.report(
+            Diagnostic::error(
+                &BAD_CRON,
+                written.span,
+                format!("this is no cron rule: {reason}"),
+            )
+            .help(help),
+        );
         return false;
     }
     let schedule = Schedule {
@@ -83,20 +103,30 @@ fn pipeline(context: &Context<'_>, written: &At<String>, names: &Names<'_>) -> O
         Ok(id) => id,
         Err(error) => {
             let message = format!("`{}` is no pipeline's name: {error}", written.value);
-            context.report(Diagnostic::error(&BAD_NAME, written.span, message).help("write `domain/name`"));
+            context.report(
+                Diagnostic::error(&BAD_NAME, written.span, message).help("write `domain/name`"),
+            );
             return None;
         }
     };
     if names.pipelines.contains_key(&written.value) || context.incomplete {
         return Some(id);
     }
-    let finding = Diagnostic::error(&UNKNOWN_PIPELINE, written.span, format!("there is no pipeline `{id}`"));
-    context.report(match nearest(written, names.pipelines.keys().map(String::as_str)) {
-        Some(near) => match names.pipelines.get(near) {
-            Some(span) => finding.also(*span, "a pipeline with a similar name").suggest(near),
-            None => finding.suggest(near),
+    let finding = Diagnostic::error(
+        &UNKNOWN_PIPELINE,
+        written.span,
+        format!("there is no pipeline `{id}`"),
+    );
+    context.report(
+        match nearest(written, names.pipelines.keys().map(String::as_str)) {
+            Some(near) => match names.pipelines.get(near) {
+                Some(span) => finding
+                    .also(*span, "a pipeline with a similar name")
+                    .suggest(near),
+                None => finding.suggest(near),
+            },
+            None => finding,
         },
-        None => finding,
-    });
+    );
     None
 }

@@ -30,7 +30,9 @@ pub(super) fn size(context: &Context<'_>, written: &At<String>) -> Option<u64> {
     let read = parse(written);
     if read.is_none() {
         let message = format!("`{}` is no size", written.value);
-        context.report(Diagnostic::error(&BAD_SIZE, written.span, message).help("write `256MiB` or `1GiB`"));
+        context.report(
+            Diagnostic::error(&BAD_SIZE, written.span, message).help("write `256MiB` or `1GiB`"),
+        );
     }
     read
 }

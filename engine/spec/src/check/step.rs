@@ -51,7 +51,12 @@ impl<'a> Steps<'a> {
         names: &'a Names<'a>,
         domain: Option<&'a DomainSpec>,
     ) -> Self {
-        let known = doc.spec.steps.iter().map(|step| (step.name.as_str(), step)).collect();
+        let known = doc
+            .spec
+            .steps
+            .iter()
+            .map(|step| (step.name.as_str(), step))
+            .collect();
         Self {
             context,
             doc,
@@ -83,22 +88,42 @@ impl<'a> Steps<'a> {
     }
 
     /// Notes that `step` reads the rows of `written`, and gives its name.
-    pub(super) fn rows_of(&mut self, step: &StepSpec, written: &At<String>, why: &'static str) -> Option<StepName> {
+    pub(super) fn rows_of(
+        &mut self,
+        step: &StepSpec,
+        written: &At<String>,
+        why: &'static str,
+    ) -> Option<StepName> {
         let target = self.refer(step, written, why)?;
-        if self.known.get(written.as_str()).is_some_and(|step| step.load.is_some()) {
+        if self
+            .known
+            .get(written.as_str())
+            .is_some_and(|step| step.load.is_some())
+        {
             let message = format!("`{}` is a load and has no rows to read", written.value);
             let finding = Diagnostic::error(&NO_ROWS, written.span, message);
-            self.context.report(finding.help("read the step that it loads, or the table it writes"));
+            self.context
+                .report(finding.help("read the step that it loads, or the table it writes"));
             return None;
         }
         Some(target)
     }
 
     /// Notes that `step` comes after `written`, and gives its name.
-    fn refer(&mut self, step: &StepSpec, written: &At<String>, why: &'static str) -> Option<StepName> {
+    fn refer(
+        &mut self,
+        step: &StepSpec,
+        written: &At<String>,
+        why: &'static str,
+    ) -> Option<StepName> {
         if self.known.contains_key(written.as_str()) {
             let (from, to) = (written.value.clone(), step.name.value.clone());
-            self.edges.push(Edge { from, to, span: written.span, why });
+            self.edges.push(Edge {
+                from,
+                to,
+                span: written.span,
+                why,
+            });
             return written.parse().ok();
         }
         // What could not be read may be the step that is missed.
@@ -109,15 +134,26 @@ impl<'a> Steps<'a> {
     }
 
     fn unknown(&self, written: &At<String>) {
-        let finding = Diagnostic::error(&UNKNOWN_STEP, written.span, format!("there is no step `{}`", written.value));
-        let same = self.known.keys().find(|known| known.eq_ignore_ascii_case(written)).copied();
+        let finding = Diagnostic::error(
+            &UNKNOWN_STEP,
+            written.span,
+            format!("there is no step `{}`", written.value),
+        );
+        let same = self
+            .known
+            .keys()
+            .find(|known| known.eq_ignore_ascii_case(written))
+            .copied();
         if let Some(step) = same {
             self.context.report(finding.suggest(&format!("\"{step}\"")));
             return;
         }
-        let near = nearest(written, self.known.keys().copied()).and_then(|near| self.known.get(near));
+        let near =
+            nearest(written, self.known.keys().copied()).and_then(|near| self.known.get(near));
         self.context.report(match near {
-            Some(near) => finding.also(near.name.span, "a step with a similar name").suggest(&near.name),
+            Some(near) => finding
+                .also(near.name.span, "a step with a similar name")
+                .suggest(&near.name),
             None => finding.help("a table of the lake is written `namespace.table`"),
         });
     }
@@ -132,20 +168,30 @@ pub(super) fn step(steps: &mut Steps<'_>, written: &StepSpec) -> Option<Step> {
     }
     let parts = [
         written.extract.as_ref().map(|part| ("extract", part.span)),
-        written.transform.as_ref().map(|part| ("transform", part.span)),
+        written
+            .transform
+            .as_ref()
+            .map(|part| ("transform", part.span)),
         written.check.as_ref().map(|part| ("check", part.span)),
         written.load.as_ref().map(|part| ("load", part.span)),
     ];
     let parts: Vec<(&str, Span)> = parts.into_iter().flatten().collect();
     if let [(first, at), (second, span), ..] = parts.as_slice() {
-        let message = format!("step `{}` is both `{first}` and `{second}`", written.name.value);
+        let message = format!(
+            "step `{}` is both `{first}` and `{second}`",
+            written.name.value
+        );
         let finding = Diagnostic::error(&STEP_KIND, *span, message);
-        steps.context.report(finding.also(*at, "the first").help("make two steps of it"));
+        steps
+            .context
+            .report(finding.also(*at, "the first").help("make two steps of it"));
     }
     if parts.is_empty() && steps.doc.whole {
         let message = format!("step `{}` does nothing", written.name.value);
         let finding = Diagnostic::error(&STEP_KIND, written.name.span, message);
-        steps.context.report(finding.help("add `extract`, `transform`, `check` or `load`"));
+        steps
+            .context
+            .report(finding.help("add `extract`, `transform`, `check` or `load`"));
     }
     let mut kinds = Vec::new();
     if let Some(spec) = &written.extract {
@@ -161,6 +207,14 @@ pub(super) fn step(steps: &mut Steps<'_>, written: &StepSpec) -> Option<Step> {
         kinds.push(load::load(steps, written, spec).map(StepKind::Load));
     }
     let after = after.into_iter().collect::<Option<Vec<_>>>();
-    let kind = if kinds.len() == 1 { kinds.pop().flatten() } else { None };
-    Some(Step { name: name?, after: after?, kind: kind? })
+    let kind = if kinds.len() == 1 {
+        kinds.pop().flatten()
+    } else {
+        None
+    };
+    Some(Step {
+        name: name?,
+        after: after?,
+        kind: kind?,
+    })
 }

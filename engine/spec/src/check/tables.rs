@@ -31,7 +31,11 @@ pub(super) fn two_writers(context: &Context<'_>, pipelines: &[Checked<'_>]) {
             let message = format!("table `{}` is written by two steps", used.table);
             let finding = Diagnostic::error(&TWO_WRITERS, used.span, message);
             let finding = finding.label(format!("`{}` writes it", used.step));
-            context.report(finding.also(before.span, format!("`{}` writes it too", before.step)).help("write two tables"));
+            context.report(
+                finding
+                    .also(before.span, format!("`{}` writes it too", before.step))
+                    .help("write two tables"),
+            );
         } else {
             first.insert(&used.table, used);
         }
@@ -39,9 +43,18 @@ pub(super) fn two_writers(context: &Context<'_>, pipelines: &[Checked<'_>]) {
 }
 
 /// Every table that is read is there.
-pub(super) fn unknown_tables(context: &Context<'_>, pipelines: &[Checked<'_>], domains: &[Doc<'_, DomainSpec>]) {
+pub(super) fn unknown_tables(
+    context: &Context<'_>,
+    pipelines: &[Checked<'_>],
+    domains: &[Doc<'_, DomainSpec>],
+) {
     let mut known: BTreeSet<String> = external(context, domains);
-    known.extend(pipelines.iter().flat_map(|checked| &checked.writes).map(|used| used.table.to_string()));
+    known.extend(
+        pipelines
+            .iter()
+            .flat_map(|checked| &checked.writes)
+            .map(|used| used.table.to_string()),
+    );
     if context.incomplete || pipelines.iter().any(|checked| checked.pipeline.is_none()) {
         // A load that is wrong otherwise may be the one that is missed.
         known.extend(pipelines.iter().flat_map(|checked| loads(checked)));
@@ -51,16 +64,26 @@ pub(super) fn unknown_tables(context: &Context<'_>, pipelines: &[Checked<'_>], d
         if context.incomplete || known.contains(&table) {
             continue;
         }
-        let finding = Diagnostic::error(&UNKNOWN_TABLE, used.span, format!("no pipeline loads the table `{table}`"));
+        let finding = Diagnostic::error(
+            &UNKNOWN_TABLE,
+            used.span,
+            format!("no pipeline loads the table `{table}`"),
+        );
         context.report(match nearest(&table, known.iter().map(String::as_str)) {
             Some(near) => finding.suggest(near),
-            None => finding.help("list it under `external_tables:` of a domain if somebody else writes it"),
+            None => finding
+                .help("list it under `external_tables:` of a domain if somebody else writes it"),
         });
     }
 }
 
 fn loads<'a>(checked: &'a Checked<'_>) -> impl Iterator<Item = String> + 'a {
-    checked.spec.steps.iter().filter_map(|step| step.load.as_ref()).map(|load| load.table.value.clone())
+    checked
+        .spec
+        .steps
+        .iter()
+        .filter_map(|step| step.load.as_ref())
+        .map(|load| load.table.value.clone())
 }
 
 fn external(context: &Context<'_>, domains: &[Doc<'_, DomainSpec>]) -> BTreeSet<String> {
@@ -72,7 +95,10 @@ fn external(context: &Context<'_>, domains: &[Doc<'_, DomainSpec>]) -> BTreeSet<
             }
             Err(error) => {
                 let message = format!("`{}` is no table of the lake: {error}", written.value);
-                context.report(Diagnostic::error(&BAD_NAME, written.span, message).help("write `namespace.table`"));
+                context.report(
+                    Diagnostic::error(&BAD_NAME, written.span, message)
+                        .help("write `namespace.table`"),
+                );
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Whole projects in, findings out.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::check;
-use crate::connectors::{Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability};
+use crate::connectors::{
+    Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability,
+};
 use crate::diagnostic::Diagnostics;
-use crate::model::{ExtractMode, Project, Schedule, StepKind, Target};
+use crate::model::{ExtractMode, Lag, Project, Schedule, StepKind, Target};
 use crate::source::SourceFile;
 
 /// Two connectors: one for tables, one for files.
@@ -32,14 +36,24 @@ impl Connectors for Two {
     }
 
     fn capability(&self, kind: &str) -> Option<Capability> {
-        let sink = SinkCapability { append: true, replace: true, merge: false };
+        let sink = SinkCapability {
+            append: true,
+            replace: true,
+            merge: false,
+        };
         match kind {
             "database" => Some(Capability {
-                source: Some(SourceCapability { queries: true, incremental: Incremental::Column }),
+                source: Some(SourceCapability {
+                    queries: true,
+                    incremental: Incremental::Column,
+                }),
                 sink: Some(sink),
             }),
             "files" => Some(Capability {
-                source: Some(SourceCapability { queries: false, incremental: Incremental::Files }),
+                source: Some(SourceCapability {
+                    queries: false,
+                    incremental: Incremental::Files,
+                }),
                 sink: None,
             }),
             _ => None,
@@ -61,7 +75,8 @@ impl Connectors for Two {
 }
 
 const PROJECT: &str = "kind: Project\nname: clinic\nversion: 1\n";
-const HIS: &str = "kind: Connection\nname: his\nconnector: database\noptions: { host: h, port: 1_433 }\n";
+const HIS: &str =
+    "kind: Connection\nname: his\nconnector: database\noptions: { host: h, port: 1_433 }\n";
 const MEDICINE: &str = "kind: Domain\nname: medicine\nnamespace: medicine\n";
 const VISITS: &str = r#"kind: Pipeline
 name: visits
@@ -103,7 +118,10 @@ fn good() -> Vec<(&'static str, String)> {
 }
 
 fn run(files: &[(&str, String)]) -> (Option<Project>, Diagnostics) {
-    let files = files.iter().map(|(path, text)| SourceFile { path: (*path).into(), bytes: text.clone().into_bytes() });
+    let files = files.iter().map(|(path, text)| SourceFile {
+        path: (*path).into(),
+        bytes: text.clone().into_bytes(),
+    });
     check(files.collect(), None, &Two)
 }
 
@@ -122,13 +140,23 @@ fn with(from: &str, to: &str) -> (Option<Project>, Diagnostics) {
 /// `code file:line:column` of every finding.
 fn places(found: &Diagnostics) -> Vec<String> {
     let json = found.to_json();
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &serde_json::Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     let entries = json.as_array().unwrap().iter();
     entries
         .map(|entry| {
             let file = text(&entry["file"]);
             let file = file.rsplit('/').next().unwrap().to_owned();
-            format!("{} {}:{}:{}", text(&entry["code"]), file, entry["line"], entry["column"])
+            format!(
+                "{} {}:{}:{}",
+                text(&entry["code"]),
+                file,
+                entry["line"],
+                entry["column"]
+            )
         })
         .collect()
 }
@@ -147,16 +175,32 @@ fn a_good_project_is_a_project() {
     let project = project.unwrap();
     let pipeline = project.pipelines.values().next().unwrap();
     assert_eq!(pipeline.id.to_string(), "medicine/visits");
-    assert!(matches!(&pipeline.schedule, Some(Schedule { cron: Some(_), .. })));
-    let StepKind::Extract(extract) = &pipeline.steps[0].kind else { panic!() };
-    assert!(matches!(&extract.mode, ExtractMode::Incremental(by) if by.lag.as_deref() == Some("5m")));
+    assert!(matches!(
+        &pipeline.schedule,
+        Some(Schedule { cron: Some(_), .. })
+    ));
+    let StepKind::Extract(extract) = &pipeline.steps[0].kind else {
+        panic!()
+    };
+    assert!(
+        matches!(&extract.mode, ExtractMode::Incremental(by) if by.lag == Some(Lag::Time(Duration::from_secs(300))))
+    );
     assert_eq!(extract.splits.target_rows, Some(500_000));
-    let StepKind::Transform(transform) = &pipeline.steps[1].kind else { panic!() };
+    let StepKind::Transform(transform) = &pipeline.steps[1].kind else {
+        panic!()
+    };
     assert_eq!(transform.reads, ["visit".parse().unwrap()]);
-    let StepKind::Check(check) = &pipeline.steps[2].kind else { panic!() };
-    assert_eq!(check.quarantine.as_ref().unwrap().to_string(), "medicine.visit_daily_quarantine");
+    let StepKind::Check(check) = &pipeline.steps[2].kind else {
+        panic!()
+    };
+    assert_eq!(
+        check.quarantine.as_ref().unwrap().to_string(),
+        "medicine.visit_daily_quarantine"
+    );
     assert!(!check.rules[0].aggregate && check.rules[1].aggregate);
-    let StepKind::Load(load) = &pipeline.steps[3].kind else { panic!() };
+    let StepKind::Load(load) = &pipeline.steps[3].kind else {
+        panic!()
+    };
     assert!(matches!(&load.target, Target::Lake(table) if table.name == "visit_daily"));
     let connection = project.connections.values().next().unwrap();
     assert_eq!(connection.options["port"], 1433);
@@ -164,71 +208,203 @@ fn a_good_project_is_a_project() {
 
 #[test]
 fn every_mistake_has_its_place() {
-    expect("connection: his", "connection: hs", &["unused-connection his.yaml:2:7", "unknown-connection visits.yaml:8:19"]);
-    expect("domain: medicine", "domain: medicin", &["unknown-domain visits.yaml:3:9"]);
-    expect("from visit\n", "from visitt\n", &["unknown-step visit_daily.sql:3:6"]);
-    expect("from visit\n", "from visit join fintech.pay using (id)\n", &["unknown-table visit_daily.sql:3:17"]);
-    expect("group by 1, 2", "group 1, 2", &["sql-syntax visit_daily.sql:4:7"]);
-    expect("select ward_id", "delete from x; select ward_id", &["sql-not-a-query visit_daily.sql:2:16"]);
-    expect("sql/visit_daily.sql }", "sql/visit.sql }", &["missing-file visits.yaml:13:24"]);
-    expect("connector: database", "connector: databse", &["unknown-connector his.yaml:3:12"]);
-    expect("table: medicine.visit_daily", "table: finance.visit_daily", &[
-        "foreign-namespace visits.yaml:18:69",
-        "foreign-namespace visits.yaml:23:14",
-    ]);
+    expect(
+        "connection: his",
+        "connection: hs",
+        &[
+            "unused-connection his.yaml:2:7",
+            "unknown-connection visits.yaml:8:19",
+        ],
+    );
+    expect(
+        "domain: medicine",
+        "domain: medicin",
+        &["unknown-domain visits.yaml:3:9"],
+    );
+    expect(
+        "from visit\n",
+        "from visitt\n",
+        &["unknown-step visit_daily.sql:3:6"],
+    );
+    expect(
+        "from visit\n",
+        "from visit join fintech.pay using (id)\n",
+        &["unknown-table visit_daily.sql:3:17"],
+    );
+    expect(
+        "group by 1, 2",
+        "group 1, 2",
+        &["sql-syntax visit_daily.sql:4:1"],
+    );
+    expect(
+        "select ward_id",
+        "delete from x; select ward_id",
+        &["sql-not-a-query visit_daily.sql:2:16"],
+    );
+    expect(
+        "sql/visit_daily.sql }",
+        "sql/visit.sql }",
+        &["missing-file visits.yaml:13:24"],
+    );
+    expect(
+        "connector: database",
+        "connector: databse",
+        &["unknown-connector his.yaml:3:12"],
+    );
+    expect(
+        "table: medicine.visit_daily",
+        "table: finance.visit_daily",
+        &[
+            "foreign-namespace visits.yaml:18:69",
+            "foreign-namespace visits.yaml:23:14",
+        ],
+    );
     expect("MON-FRI", "MON-FRY", &["bad-cron visits.yaml:4:19"]);
-    expect("Europe/Moscow", "Europe/Moskow", &["bad-timezone visits.yaml:4:49"]);
+    expect(
+        "Europe/Moscow",
+        "Europe/Moskow",
+        &["bad-timezone visits.yaml:4:49"],
+    );
     expect("lag: 5m", "lag: 5 minutes", &["bad-lag visits.yaml:10:57"]);
-    expect("month(visit_date)", "moth(visit_date)", &["bad-partition visits.yaml:25:22"]);
-    expect("version: 1", "version: 2", &["wrong-version project.yaml:3:10"]);
-    expect("kind: Project", "kind: Projekt", &["unknown-kind project.yaml:1:7"]);
-    expect("count(*) > 0", "count(*) >", &["sql-syntax visits.yaml:19:46"]);
-    expect("otherwise: fail", "otherwise: drop", &["bad-rule visits.yaml:19:60"]);
-    expect("name: sane", "name: visit", &["duplicate-name visits.yaml:14:11"]);
-    expect("from: visit_daily", "from: publish", &[
-        "quarantine-without-load visits.yaml:18:69",
-        "cycle visits.yaml:22:13",
-        "no-rows visits.yaml:22:13",
-    ]);
+    expect(
+        "month(visit_date)",
+        "moth(visit_date)",
+        &["bad-partition visits.yaml:25:22"],
+    );
+    expect(
+        "version: 1",
+        "version: 2",
+        &["wrong-version project.yaml:3:10"],
+    );
+    expect(
+        "kind: Project",
+        "kind: Projekt",
+        &["unknown-kind project.yaml:1:7"],
+    );
+    expect(
+        "count(*) > 0",
+        "count(*) >",
+        &["sql-syntax visits.yaml:19:46"],
+    );
+    expect(
+        "otherwise: fail",
+        "otherwise: drop",
+        &["bad-rule visits.yaml:19:60"],
+    );
+    expect(
+        "name: sane",
+        "name: visit",
+        &["duplicate-name visits.yaml:14:11"],
+    );
+    expect(
+        "from: visit_daily",
+        "from: publish",
+        &[
+            "quarantine-without-load visits.yaml:18:69",
+            "cycle visits.yaml:22:13",
+            "no-rows visits.yaml:22:13",
+        ],
+    );
 }
 
 #[test]
 fn reading_reports_everything_at_once() {
-    expect("      table: dbo.Visit\n", "      tabel: dbo.Visit\n      coluns: [a]\n", &[
-        "unknown-field visits.yaml:9:7",
-        "unknown-field visits.yaml:10:7",
-    ]);
-    expect("target_rows: 500_000", "target_rows: many, by2: x", &[
-        "wrong-value visits.yaml:11:40",
-        "unknown-field visits.yaml:11:46",
-    ]);
-    expect("mode: { merge: { key: [visit_date, ward_id] } }", "mode: apend", &["wrong-value visits.yaml:24:13"]);
+    expect(
+        "      table: dbo.Visit\n",
+        "      tabel: dbo.Visit\n      coluns: [a]\n",
+        &[
+            "unknown-field visits.yaml:9:7",
+            "unknown-field visits.yaml:10:7",
+        ],
+    );
+    expect(
+        "target_rows: 500_000",
+        "target_rows: many, by2: x",
+        &[
+            "wrong-value visits.yaml:11:43",
+            "unknown-field visits.yaml:11:49",
+        ],
+    );
+    expect(
+        "mode: { merge: { key: [visit_date, ward_id] } }",
+        "mode: apend",
+        &["wrong-value visits.yaml:24:13"],
+    );
     expect("host: h", "hots: 5", &["unknown-field his.yaml:4:12"]);
-    expect("host: h", "host: h, port2: 1, tags: [1, x, y]", &[
-        "unknown-field his.yaml:4:21",
-        "wrong-value his.yaml:4:42",
-        "wrong-value his.yaml:4:45",
-    ]);
+    expect(
+        "host: h",
+        "host: h, port2: 1, tags: [1, x, y]",
+        &[
+            "unknown-field his.yaml:4:21",
+            "wrong-value his.yaml:4:42",
+            "wrong-value his.yaml:4:45",
+        ],
+    );
     expect("port: 1_433", "port: 70000", &["wrong-value his.yaml:4:27"]);
-    expect("name: his\n", "name: his\nname: hers\n", &["duplicate-key his.yaml:3:1"]);
-    expect("namespace: medicine\n", "", &["missing-field domain.yaml:1:7"]);
+    expect(
+        "name: his\n",
+        "name: his\nname: hers\n",
+        &["duplicate-key his.yaml:3:1"],
+    );
+    expect(
+        "namespace: medicine\n",
+        "",
+        &["missing-field domain.yaml:1:7"],
+    );
 }
 
 #[test]
 fn yaml_that_is_refused() {
-    expect("name: clinic", "name: &a clinic", &["yaml-syntax project.yaml:2:7"]);
-    expect("name: clinic", "name: !x clinic", &["yaml-syntax project.yaml:2:10"]);
-    expect("name: clinic", "<<: { name: clinic }", &["yaml-syntax project.yaml:2:1", "missing-field project.yaml:1:7"]);
-    expect("version: 1\n", "version: 1\n---\nkind: Project\n", &["yaml-syntax project.yaml:4:1"]);
-    expect("version: 1", "version: [1", &["yaml-syntax project.yaml:4:1"]);
-    expect("version: 1", "version: \0", &["bad-encoding project.yaml:3:10"]);
-    expect("host: h", "host: h, password: hunter2", &["secret-in-clear his.yaml:4:31", "unknown-field his.yaml:4:21"]);
+    expect(
+        "name: clinic",
+        "name: &a clinic",
+        &["yaml-syntax project.yaml:2:10"],
+    );
+    expect(
+        "name: clinic",
+        "name: !x clinic",
+        &["yaml-syntax project.yaml:2:10"],
+    );
+    expect(
+        "name: clinic",
+        "<<: { name: clinic }",
+        &[
+            "yaml-syntax project.yaml:2:1",
+            "missing-field project.yaml:1:7",
+        ],
+    );
+    expect(
+        "version: 1\n",
+        "version: 1\n---\nkind: Project\n",
+        &["yaml-syntax project.yaml:4:1"],
+    );
+    expect(
+        "version: 1",
+        "version: [1",
+        &["yaml-syntax project.yaml:4:1"],
+    );
+    expect(
+        "version: 1",
+        "version: \0",
+        &["bad-encoding project.yaml:3:10"],
+    );
+    expect(
+        "host: h",
+        "host: h, password: hunter2",
+        &[
+            "secret-in-clear his.yaml:4:31",
+            "unknown-field his.yaml:4:21",
+        ],
+    );
 }
 
 #[test]
 fn a_secret_is_not_shown() {
     let (_, found) = with("host: h,", "host: h, password: hunter2,");
-    let secret = found.iter().find(|finding| finding.code() == "secret-in-clear").unwrap();
+    let secret = found
+        .iter()
+        .find(|finding| finding.code() == "secret-in-clear")
+        .unwrap();
     let alone = Diagnostics::new(vec![secret.clone()], std::sync::Arc::default());
     assert!(!alone.render(false).contains("hunter2"));
 }
@@ -236,10 +412,16 @@ fn a_secret_is_not_shown() {
 #[test]
 fn sql_in_yaml_has_exact_places() {
     let sql = "transform:\n      sql: |\n        select 1\n        from visitt\n";
-    expect("transform: { file: sql/visit_daily.sql }\n", sql, &["unknown-step visits.yaml:16:14"]);
-    expect("transform: { file: sql/visit_daily.sql }", "transform: { sql: 'select 1 from visitt' }", &[
-        "unknown-step visits.yaml:13:38",
-    ]);
+    expect(
+        "transform: { file: sql/visit_daily.sql }\n",
+        sql,
+        &["unknown-step visits.yaml:16:14"],
+    );
+    expect(
+        "transform: { file: sql/visit_daily.sql }",
+        "transform: { sql: 'select 1 from visitt' }",
+        &["unknown-step visits.yaml:13:38"],
+    );
     let folded = "transform:\n      sql: >\n        select 1\n        from visitt\n";
     let (_, found) = with("transform: { file: sql/visit_daily.sql }\n", folded);
     assert_eq!(found.iter().next().unwrap().code(), "unknown-step");
@@ -250,7 +432,10 @@ fn incremental_reading_needs_a_key_where_rows_are_added() {
     let (_, found) = with(", key: [VisitID]", "");
     assert!(found.is_empty());
     let mut files = good();
-    let text = VISITS.replace(", lag: 5m, key: [VisitID]", "").replace("mode: { merge: { key: [visit_date, ward_id] } }", "mode: append");
+    let text = VISITS.replace(", lag: 5m, key: [VisitID]", "").replace(
+        "mode: { merge: { key: [visit_date, ward_id] } }",
+        "mode: append",
+    );
     files[3].1.clone_from(&text);
     assert_eq!(places(&run(&files).1), ["key-needed visits.yaml:10:41"]);
     files[3].1 = text.replace("watermark: UpdatedAt", "watermark: UpdatedAt, unique: true");
@@ -259,25 +444,105 @@ fn incremental_reading_needs_a_key_where_rows_are_added() {
 
 #[test]
 fn circles_are_shown_whole() {
-    let (_, found) = with("    transform: { file", "    after: [publish]\n    transform: { file");
+    let (_, found) = with(
+        "    transform: { file",
+        "    after: [publish]\n    transform: { file",
+    );
     assert_eq!(places(&found), ["cycle visits.yaml:13:13"]);
     assert_eq!(found.to_json()[0]["labels"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn a_file_that_cannot_be_read_hides_what_may_be_in_it() {
-    expect("kind: Connection", "kind: [", &["yaml-syntax his.yaml:2:1"]);
+    expect("kind: Connection", "kind: [", &["yaml-syntax his.yaml:1:1"]);
 }
 
 #[test]
 fn rendering_shows_both_files() {
     let (_, found) = with("connection: his", "connection: hiss");
     let text = found.render(false);
-    insta_free(&text, &["error[unknown-connection]: no", "--> domains/medicine/pipelines/visits.yaml:8:19", "::: connections/his.yaml:2:7", "help: did you mean `his`?"]);
+    for part in [
+        "error[unknown-connection]: no connection named `hiss`",
+        "--> domains/medicine/pipelines/visits.yaml:8:19",
+        "::: connections/his.yaml:2:7",
+        "help: did you mean `his`?",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
 }
 
-fn insta_free(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in\n{text}");
+#[test]
+fn schemas_refuse_unknown_keys() {
+    for (name, schema) in crate::schemas() {
+        assert_eq!(schema["additionalProperties"], false, "{name}");
+        assert!(
+            schema["properties"]["name"]["description"].is_string(),
+            "{name}"
+        );
+    }
+}
+
+mod never_panics {
+    use proptest::prelude::*;
+
+    use super::{Two, check, good};
+    use crate::source::SourceFile;
+
+    fn run(files: Vec<(String, Vec<u8>)>) {
+        let files = files
+            .into_iter()
+            .map(|(path, bytes)| SourceFile { path, bytes })
+            .collect();
+        let (project, found) = check(files, Some("prod"), &Two);
+        // An environment that is not there is always a finding.
+        assert!(project.is_none() && !found.is_empty());
+        let _ = (found.render(true), found.to_json());
+    }
+
+    fn owned() -> Vec<(String, Vec<u8>)> {
+        good()
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text.into_bytes()))
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+        #[test]
+        fn on_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300), end in "[a-z]{1,3}\\.(yaml|sql)") {
+            let mut files = owned();
+            files.push((end, bytes));
+            run(files);
+        }
+
+        #[test]
+        fn on_any_yaml(text in "([ \\-:{}\\[\\]\"'|>&*!#,\n]|kind|name|Pipeline|steps|load|é){0,60}") {
+            let mut files = owned();
+            files.push(("x.yaml".to_owned(), text.into_bytes()));
+            run(files);
+        }
+
+        #[test]
+        fn on_changed_specs(changes in proptest::collection::vec((any::<u8>(), any::<u16>(), 0_u8..6, any::<u8>()), 1..5)) {
+            let mut files = owned();
+            let count = files.len();
+            for (file, at, what, byte) in changes {
+                let bytes = &mut files[usize::from(file) % count].1;
+                let at = usize::from(at) % (bytes.len() + 1);
+                match what {
+                    0 => bytes.insert(at, byte),
+                    1 => bytes.truncate(at),
+                    2 => drop(bytes.drain(at.saturating_sub(usize::from(byte) / 4)..at)),
+                    3 => bytes.insert(at, b" :-[]{}|>'\"\n#"[usize::from(byte) % 12]),
+                    4 => {
+                        let copy = bytes[..at].to_vec();
+                        bytes.extend(copy);
+                    }
+                    _ => bytes.reverse(),
+                }
+            }
+            run(files);
+        }
     }
 }

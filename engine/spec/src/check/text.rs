@@ -24,21 +24,30 @@ impl Text {
             lines.push(Some(start));
             start = start.saturating_add(len(line));
         }
-        let whole = Span { file, start: 0, end: value.find('\n').map_or(start, |end| len(value.get(..end).unwrap_or(""))) };
-        Self { value, file, lines, whole }
+        let whole = Span {
+            file,
+            start: 0,
+            end: value
+                .find('\n')
+                .map_or(start, |end| len(value.get(..end).unwrap_or(""))),
+        };
+        Self {
+            value,
+            file,
+            lines,
+            whole,
+        }
     }
 
     /// A YAML scalar: plain, quoted, or a block whose lines are indented.
     pub(super) fn of_scalar(value: &str, span: Span, source: &Source) -> Self {
-        let written = source.slice(span.start, span.end);
-        let lines = if written.starts_with(['|', '>']) {
-            block_lines(value, span, source)
-        } else {
-            let quote = u32::from(written.starts_with(['"', '\'']));
-            let inner = written.get(quote as usize..).unwrap_or_default();
-            vec![inner.starts_with(value).then(|| span.start + quote)]
-        };
-        Self { value: value.to_owned(), file: span.file, lines, whole: span }
+        let lines = scalar_lines(value, span, source);
+        Self {
+            value: value.to_owned(),
+            file: span.file,
+            lines,
+            whole: span,
+        }
     }
 
     /// The whole of it, or its first line.
@@ -48,7 +57,9 @@ impl Text {
 
     /// The place in the file of a place in the text.
     pub(super) fn span(&self, place: Option<Place>) -> Span {
-        place.and_then(|place| self.place(place)).unwrap_or(self.whole)
+        place
+            .and_then(|place| self.place(place))
+            .unwrap_or(self.whole)
     }
 
     fn place(&self, place: Place) -> Option<Span> {
@@ -58,9 +69,18 @@ impl Text {
         let column = usize::try_from(place.column.checked_sub(1)?).ok()?;
         let before: usize = line.chars().take(column).map(char::len_utf8).sum();
         let length = usize::try_from(place.length).ok()?;
-        let inside: usize = line.chars().skip(column).take(length).map(char::len_utf8).sum();
+        let inside: usize = line
+            .chars()
+            .skip(column)
+            .take(length)
+            .map(char::len_utf8)
+            .sum();
         let start = start.saturating_add(u32::try_from(before).ok()?);
-        Some(Span { file: self.file, start, end: start.saturating_add(u32::try_from(inside).ok()?) })
+        Some(Span {
+            file: self.file,
+            start,
+            end: start.saturating_add(u32::try_from(inside).ok()?),
+        })
     }
 }
 
@@ -68,20 +88,27 @@ fn len(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
-/// Finds each line of a block scalar in the file: the lines after `|`, less their indentation.
-fn block_lines(value: &str, span: Span, source: &Source) -> Vec<Option<u32>> {
-    let from = source.text.get(span.start as usize..).unwrap_or_default();
+/// Finds each line of a scalar in the file: the first after a quote, others after their indentation.
+fn scalar_lines(value: &str, span: Span, source: &Source) -> Vec<Option<u32>> {
+    let written = source.slice(span.start, span.end);
     let mut start = span.start;
-    let mut written = from.split_inclusive('\n');
-    start = start.saturating_add(written.next().map_or(0, len));
     let mut lines = Vec::new();
-    let mut whole = true;
-    for line in value.split('\n') {
-        let Some(raw) = written.next() else { break };
-        let text = raw.trim_end_matches(['\n', '\r']);
-        // A folded block joins lines: from the first that does not match on, no place is known.
-        whole = whole && text.ends_with(line) && text.strip_suffix(line).is_some_and(|lead| lead.trim().is_empty());
-        lines.push(whole.then(|| start + len(text) - len(line)));
+    let mut verbatim = true;
+    let mut raws = written.split_inclusive('\n');
+    for (number, line) in value.split('\n').enumerate() {
+        let Some(raw) = raws.next() else { break };
+        let lead = if number == 0 {
+            usize::from(raw.starts_with(['"', '\'']))
+        } else {
+            let text = raw.trim_end_matches(['\n', '\r']);
+            text.len().saturating_sub(line.len())
+        };
+        // A folded or escaped text differs from what is written: from there on, no place is known.
+        let blank = raw
+            .get(..lead)
+            .is_some_and(|lead| number == 0 || lead.trim().is_empty());
+        verbatim = verbatim && blank && raw.get(lead..).is_some_and(|rest| rest.starts_with(line));
+        lines.push(verbatim.then(|| start.saturating_add(u32::try_from(lead).unwrap_or(u32::MAX))));
         start = start.saturating_add(len(raw));
     }
     lines

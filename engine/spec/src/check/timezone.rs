@@ -17,10 +17,19 @@ pub(super) fn timezone(context: &Context<'_>, written: &At<String>) -> Option<Tz
     if let Ok(zone) = written.parse() {
         return Some(zone);
     }
-    let finding = Diagnostic::error(&BAD_TIMEZONE, written.span, format!("there is no time zone `{}`", written.value));
-    context.report(match nearest(written, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
-        Some(near) => finding.suggest(near),
-        None => finding.help("write an IANA name like `Europe/Moscow`"),
-    });
+    let finding = Diagnostic::error(
+        &BAD_TIMEZONE,
+        written.span,
+        format!("there is no time zone `{}`", written.value),
+    );
+    context.report(
+        match nearest(
+            written,
+            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
+        ) {
+            Some(near) => finding.suggest(near),
+            None => finding.help("write an IANA name like `Europe/Moscow`"),
+        },
+    );
     None
 }

@@ -23,7 +23,11 @@ pub(crate) const SQL_NOT_A_QUERY: Code = Code {
 };
 
 /// A transform; `None` with a finding.
-pub(super) fn transform(steps: &mut Steps<'_>, step: &StepSpec, written: &At<TransformSpec>) -> Option<Transform> {
+pub(super) fn transform(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    written: &At<TransformSpec>,
+) -> Option<Transform> {
     let text = match &written.value {
         TransformSpec::File(path) => file(steps, path)?,
         TransformSpec::Sql(sql) => inline(steps, sql)?,
@@ -39,27 +43,47 @@ pub(super) fn transform(steps: &mut Steps<'_>, step: &StepSpec, written: &At<Tra
     for relation in relations {
         let span = text.span(Some(relation.place));
         match relation.parts.as_slice() {
-            [name] => match steps.rows_of(step, &At { value: name.clone(), span }, "reads") {
+            [name] => match steps.rows_of(
+                step,
+                &At {
+                    value: name.clone(),
+                    span,
+                },
+                "reads",
+            ) {
                 Some(name) => {
                     reads.insert(name);
                 }
                 None => good = false,
             },
             [namespace, name] => {
-                let table = TableRef { namespace: namespace.clone(), name: name.clone() };
-                steps.reads_table(TableUse { table: table.clone(), step: step.name.value.clone(), span });
+                let table = TableRef {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                };
+                steps.reads_table(TableUse {
+                    table: table.clone(),
+                    step: step.name.value.clone(),
+                    span,
+                });
                 tables.insert(table);
             }
             parts => {
                 let message = format!("`{}` is no table of the lake", parts.join("."));
                 let finding = Diagnostic::error(&UNKNOWN_TABLE, span, message);
-                steps.context.report(finding.help("a table of the lake has two parts, `namespace.table`"));
+                steps
+                    .context
+                    .report(finding.help("a table of the lake has two parts, `namespace.table`"));
                 good = false;
             }
         }
     }
     let (reads, tables) = (reads.into_iter().collect(), tables.into_iter().collect());
-    good.then_some(Transform { sql: text.value, reads, tables })
+    good.then_some(Transform {
+        sql: text.value,
+        reads,
+        tables,
+    })
 }
 
 /// A text that stands in the spec itself.
@@ -71,7 +95,9 @@ pub(super) fn inline(steps: &Steps<'_>, written: &At<String>) -> Option<Text> {
 /// The finding for SQL that was refused.
 pub(super) fn refused(text: &Text, error: &SqlError) -> Diagnostic {
     match error {
-        SqlError::Syntax { message, place } => Diagnostic::error(&SQL_SYNTAX, text.span(*place), message.as_str()),
+        SqlError::Syntax { message, place } => {
+            Diagnostic::error(&SQL_SYNTAX, text.span(*place), message.as_str())
+        }
         SqlError::NotAQuery { message, place } => {
             Diagnostic::error(&SQL_NOT_A_QUERY, text.span(*place), message.as_str())
         }

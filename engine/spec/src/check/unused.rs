@@ -18,7 +18,10 @@ pub(crate) const UNUSED_CONNECTION: Code = Code {
 
 /// Steps whose rows nobody reads.
 pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
-    for checked in pipelines.iter().filter(|checked| checked.whole && checked.pipeline.is_some()) {
+    for checked in pipelines
+        .iter()
+        .filter(|checked| checked.whole && checked.pipeline.is_some())
+    {
         let edges = checked.edges.iter().filter(|edge| edge.why != "waits for");
         let read: BTreeSet<&str> = edges.map(|edge| edge.from.as_str()).collect();
         for step in &checked.spec.steps.value {
@@ -38,15 +41,31 @@ pub(super) fn connections(context: &Context<'_>, written: &Written<'_>) {
         return;
     }
     let mut used: BTreeSet<&str> = BTreeSet::new();
-    for step in written.pipelines.iter().flat_map(|doc| &doc.spec.steps.value) {
-        used.extend(step.extract.as_ref().map(|extract| extract.connection.as_str()));
-        used.extend(step.load.as_ref().and_then(|load| load.connection.as_ref()).map(|name| name.as_str()));
+    for step in written
+        .pipelines
+        .iter()
+        .flat_map(|doc| &doc.spec.steps.value)
+    {
+        used.extend(
+            step.extract
+                .as_ref()
+                .map(|extract| extract.connection.as_str()),
+        );
+        used.extend(
+            step.load
+                .as_ref()
+                .and_then(|load| load.connection.as_ref())
+                .map(|name| name.as_str()),
+        );
     }
     for doc in &written.connections {
         let name = &doc.spec.name;
         if !used.contains(name.as_str()) {
             let message = format!("nothing uses connection `{}`", name.value);
-            context.report(Diagnostic::warning(&UNUSED_CONNECTION, name.span, message).help("remove it, or use it"));
+            context.report(
+                Diagnostic::warning(&UNUSED_CONNECTION, name.span, message)
+                    .help("remove it, or use it"),
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum NameError {
     /// There is nothing.
     Empty,
-    /// It is longer than [`MAX_LEN`] bytes.
+    /// It is longer than 128 bytes.
     TooLong,
     /// It has a character that names of this kind do not have.
     BadCharacter(char),

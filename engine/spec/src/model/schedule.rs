@@ -56,7 +56,8 @@ impl Schedule {
         // The rule is followed on a clock without changes. Mapping its times to moments keeps their order, so that
         // nothing before the local time of `now` can be a moment after it.
         let local = now.with_timezone(&self.timezone).naive_local().and_utc();
-        rule.after(&local).find_map(|time| moment(self.timezone, time.naive_utc()).filter(|moment| *moment > now))
+        rule.after(&local)
+            .find_map(|time| moment(self.timezone, time.naive_utc()).filter(|moment| *moment > now))
     }
 }
 
@@ -98,11 +99,15 @@ fn parse(text: &str) -> Result<cron::Schedule, String> {
         return Err("it has not five fields".to_owned());
     };
     if !matches!(*day, "*" | "?") && !matches!(*weekday, "*" | "?") {
-        return Err("day and weekday are both restricted, and programs differ in what that means".to_owned());
+        return Err(
+            "day and weekday are both restricted, and programs differ in what that means"
+                .to_owned(),
+        );
     }
     let weekday = weekdays(weekday)?;
     let rule = format!("{seconds} {minute} {hour} {day} {month} {weekday}");
-    cron::Schedule::from_str(&rule).map_err(|_| format!("`{text}` has a field with a value it cannot have"))
+    cron::Schedule::from_str(&rule)
+        .map_err(|_| format!("`{text}` has a field with a value it cannot have"))
 }
 
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -115,7 +120,10 @@ fn weekdays(field: &str) -> Result<String, String> {
     let mut days = [false; 7];
     for part in field.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, step.parse().ok().filter(|step| (1..=7).contains(step))),
+            Some((range, step)) => (
+                range,
+                step.parse().ok().filter(|step| (1..=7).contains(step)),
+            ),
             None => (part, Some(1)),
         };
         let step: usize = step.ok_or_else(|| format!("`{part}` has no step that makes sense"))?;
@@ -133,7 +141,12 @@ fn weekdays(field: &str) -> Result<String, String> {
             }
         }
     }
-    let list: Vec<String> = days.iter().enumerate().filter(|(_, there)| **there).map(|(i, _)| (i + 1).to_string()).collect();
+    let list: Vec<String> = days
+        .iter()
+        .enumerate()
+        .filter(|(_, there)| **there)
+        .map(|(i, _)| (i + 1).to_string())
+        .collect();
     Ok(list.join(","))
 }
 
@@ -141,7 +154,9 @@ fn weekdays(field: &str) -> Result<String, String> {
 fn weekday(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number <= 7);
     let name = || DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
-    number.or_else(name).ok_or_else(|| format!("`{text}` is no weekday"))
+    number
+        .or_else(name)
+        .ok_or_else(|| format!("`{text}` is no weekday"))
 }
 
 #[cfg(test)]
@@ -150,7 +165,13 @@ mod tests {
 
     fn times(cron: &str, timezone: Tz, from: &str, count: usize) -> Vec<String> {
         let (overlap, catchup) = (Overlap::Skip, Catchup::None);
-        let schedule = Schedule { cron: Some(cron.into()), timezone, overlap, catchup, after: Vec::new() };
+        let schedule = Schedule {
+            cron: Some(cron.into()),
+            timezone,
+            overlap,
+            catchup,
+            after: Vec::new(),
+        };
         let mut now: DateTime<Utc> = from.parse().unwrap();
         let mut times = Vec::new();
         for _ in 0..count {
@@ -163,8 +184,17 @@ mod tests {
     #[test]
     fn weekdays_count_from_sunday() {
         for (field, list) in [
-            ("0", "1"), ("7", "1"), ("1-5", "2,3,4,5,6"), ("MON-FRI", "2,3,4,5,6"), ("5-7", "1,6,7"), ("sun", "1"),
-            ("FRI-MON", "1,2,6,7"), ("*/2", "1,3,5,7"), ("1,3", "2,4"), ("1/2", "2,4,6"), ("0-7", "1,2,3,4,5,6,7"),
+            ("0", "1"),
+            ("7", "1"),
+            ("1-5", "2,3,4,5,6"),
+            ("MON-FRI", "2,3,4,5,6"),
+            ("5-7", "1,6,7"),
+            ("sun", "1"),
+            ("FRI-MON", "1,2,6,7"),
+            ("*/2", "1,3,5,7"),
+            ("1,3", "2,4"),
+            ("1/2", "2,4,6"),
+            ("0-7", "1,2,3,4,5,6,7"),
         ] {
             assert_eq!(weekdays(field).as_deref(), Ok(list), "{field}");
         }
@@ -175,8 +205,14 @@ mod tests {
 
     #[test]
     fn monday_is_monday() {
-        assert_eq!(times("15 5 * * 1", Tz::UTC, "2026-11-24T00:00:00Z", 1), ["Mon 30 05:15:00"]);
-        assert_eq!(times("30 15 5 * * MON", Tz::UTC, "2026-11-24T00:00:00Z", 1), ["Mon 30 05:15:30"]);
+        assert_eq!(
+            times("15 5 * * 1", Tz::UTC, "2026-11-24T00:00:00Z", 1),
+            ["Mon 30 05:15:00"]
+        );
+        assert_eq!(
+            times("30 15 5 * * MON", Tz::UTC, "2026-11-24T00:00:00Z", 1),
+            ["Mon 30 05:15:30"]
+        );
     }
 
     #[test]
@@ -184,9 +220,15 @@ mod tests {
         let zone = Tz::Europe__Berlin;
         // Clocks go from 02:00 to 03:00 on 2026-03-29, at 01:00 UTC.
         let daily = times("30 2 * * *", zone, "2026-03-28T00:00:00Z", 3);
-        assert_eq!(daily, ["Sat 28 01:30:00", "Sun 29 01:00:00", "Mon 30 00:30:00"]);
+        assert_eq!(
+            daily,
+            ["Sat 28 01:30:00", "Sun 29 01:00:00", "Mon 30 00:30:00"]
+        );
         let often = times("*/20 * * * *", zone, "2026-03-29T00:39:00Z", 3);
-        assert_eq!(often, ["Sun 29 00:40:00", "Sun 29 01:00:00", "Sun 29 01:20:00"]);
+        assert_eq!(
+            often,
+            ["Sun 29 00:40:00", "Sun 29 01:00:00", "Sun 29 01:20:00"]
+        );
     }
 
     #[test]
@@ -196,12 +238,23 @@ mod tests {
         let daily = times("30 2 * * *", zone, "2026-10-24T12:00:00Z", 2);
         assert_eq!(daily, ["Sun 25 00:30:00", "Mon 26 01:30:00"]);
         let often = times("*/30 * * * *", zone, "2026-10-25T00:10:00Z", 3);
-        assert_eq!(often, ["Sun 25 00:30:00", "Sun 25 02:00:00", "Sun 25 02:30:00"]);
+        assert_eq!(
+            often,
+            ["Sun 25 00:30:00", "Sun 25 02:00:00", "Sun 25 02:30:00"]
+        );
     }
 
     #[test]
     fn rules_that_are_none() {
-        for bad in ["", "* * * *", "* * * * * * *", "60 * * * *", "* * 13 * FRI", "* 25 * * *", "a b c d e"] {
+        for bad in [
+            "",
+            "* * * *",
+            "* * * * * * *",
+            "60 * * * *",
+            "* * 13 * FRI",
+            "* 25 * * *",
+            "a b c d e",
+        ] {
             assert!(check_cron(bad).is_err(), "{bad}");
         }
         let never = Schedule {

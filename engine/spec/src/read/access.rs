@@ -1,7 +1,9 @@
 //! Entries of mappings, elements of lists, and choices.
 
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::error::ReadError;
@@ -27,14 +29,23 @@ impl<'a, 'de> Entries<'a, 'de> {
         fields: Option<&'static [&'static str]>,
         reading: &'a Reading,
     ) -> Self {
-        Self { mapping, rest: entries.iter(), fields, current: None, reading }
+        Self {
+            mapping,
+            rest: entries.iter(),
+            fields,
+            current: None,
+            reading,
+        }
     }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     type Error = ReadError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, ReadError> {
         for (key, node) in self.rest.by_ref() {
             if self.reading.is_cut(node) {
                 continue;
@@ -78,14 +89,20 @@ pub(super) struct Elements<'a, 'de> {
 
 impl<'a, 'de> Elements<'a, 'de> {
     pub(super) fn new(items: &'de [Node], reading: &'a Reading) -> Self {
-        Self { rest: items.iter(), reading }
+        Self {
+            rest: items.iter(),
+            reading,
+        }
     }
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ReadError> {
         for node in self.rest.by_ref() {
             if self.reading.is_cut(node) {
                 continue;
@@ -106,7 +123,9 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
 fn first_key(node: &Node) -> Span {
     match &node.value {
         Value::Mapping(entries) => match entries.first() {
-            Some((key, value)) if !matches!(value.value, Value::Mapping(_) | Value::Sequence(_)) => {
+            Some((key, value))
+                if !matches!(value.value, Value::Mapping(_) | Value::Sequence(_)) =>
+            {
                 key.span.to(value.span)
             }
             Some((key, _)) => key.span,
@@ -126,7 +145,11 @@ pub(super) struct Variant<'a, 'de> {
 /// What stands behind a choice that is only a word.
 static NOTHING: Node = Node {
     id: u32::MAX,
-    span: Span { file: crate::source::FileId(0), start: 0, end: 0 },
+    span: Span {
+        file: crate::source::FileId(0),
+        start: 0,
+        end: 0,
+    },
     value: Value::Null,
 };
 
@@ -156,11 +179,23 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     fn unit_variant(self) -> Result<(), ReadError> {
         match self.content {
             None => Ok(()),
-            Some((Node { value: Value::Null, .. }, _)) => Ok(()),
-            Some((Node { value: Value::Mapping(entries), .. }, _)) if entries.is_empty() => Ok(()),
+            Some((
+                Node {
+                    value: Value::Null, ..
+                },
+                _,
+            )) => Ok(()),
+            Some((
+                Node {
+                    value: Value::Mapping(entries),
+                    ..
+                },
+                _,
+            )) if entries.is_empty() => Ok(()),
             Some((node, _)) => {
                 let message = format!("`{}` takes nothing, found {}", self.name, kind(&node.value));
-                let error = ReadError::new(message).help(format!("write the bare word `{}`", self.name));
+                let error =
+                    ReadError::new(message).help(format!("write the bare word `{}`", self.name));
                 self.outer.reading.locate(node, node.span, &error);
                 Err(error)
             }

@@ -23,7 +23,12 @@ pub(crate) enum Kind {
 
 impl ReadError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), kind: Kind::WrongValue, help: None, suggestion: None }
+        Self {
+            message: message.into(),
+            kind: Kind::WrongValue,
+            help: None,
+            suggestion: None,
+        }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -53,14 +58,16 @@ fn one_of(known: &[&str]) -> Option<String> {
 }
 
 /// The known word that is most like this one, if any is.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let limit = (word.chars().count() / 3).max(1);
     let near = known.into_iter().map(|candidate| {
         let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
         (distance, candidate)
     });
-    near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
+    near.filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 impl Display for ReadError {
@@ -97,7 +104,10 @@ impl serde::de::Error for ReadError {
             Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_) => {
                 Self::new(format!("this number is out of range: expected {expected}"))
             }
-            _ => Self::new(format!("expected {expected}, found other {}", plain(&unexpected))),
+            _ => Self::new(format!(
+                "expected {expected}, found other {}",
+                plain(&unexpected)
+            )),
         }
     }
 
@@ -110,12 +120,18 @@ impl serde::de::Error for ReadError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self { kind: Kind::UnknownField, ..Self::unknown("field", field, expected) }
+        Self {
+            kind: Kind::UnknownField,
+            ..Self::unknown("field", field, expected)
+        }
     }
 
     fn missing_field(field: &'static str) -> Self {
         let kind = Kind::Missing(field.to_owned());
-        Self { kind, ..Self::new(format!("the field `{field}` is missing")) }
+        Self {
+            kind,
+            ..Self::new(format!("the field `{field}` is missing"))
+        }
     }
 
     fn duplicate_field(field: &'static str) -> Self {

@@ -57,17 +57,23 @@ impl Reading {
     pub(crate) fn locate(&self, node: &Node, anchor: Span, error: &ReadError) {
         let mut fault = self.fault.borrow_mut();
         if fault.is_none() {
-            *fault = Some(Fault { finding: self.describe(node, anchor, error), around: None });
+            *fault = Some(Fault {
+                finding: self.describe(node, anchor, error),
+                around: None,
+            });
         }
     }
 
     fn describe(&self, node: &Node, anchor: Span, error: &ReadError) -> Option<Diagnostic> {
         let finding = match &error.kind {
             Kind::Missing(field) => {
-                if self.misspelled.borrow().contains(&(node.id, field.clone())) || self.was_cut(node, field) {
+                if self.misspelled.borrow().contains(&(node.id, field.clone()))
+                    || self.was_cut(node, field)
+                {
                     return None;
                 }
-                Diagnostic::error(&MISSING_FIELD, anchor, error.message.clone()).label("in this mapping")
+                Diagnostic::error(&MISSING_FIELD, anchor, error.message.clone())
+                    .label("in this mapping")
             }
             Kind::UnknownField => Diagnostic::error(&UNKNOWN_FIELD, anchor, error.message.clone()),
             Kind::WrongValue if error.message.contains(CLEAR_TEXT) => {
@@ -100,7 +106,10 @@ impl Reading {
         let mut fault = self.fault.borrow_mut();
         if fault.is_none() {
             let finding = Some(Diagnostic::error(&WRONG_VALUE, anchor, message));
-            *fault = Some(Fault { finding, around: None });
+            *fault = Some(Fault {
+                finding,
+                around: None,
+            });
         }
     }
 
@@ -109,7 +118,9 @@ impl Reading {
         self.partial.set(true);
         let error = ReadError::unknown("field", &key.text, fields);
         if let Some(near) = &error.suggestion {
-            self.misspelled.borrow_mut().insert((mapping.id, near.clone()));
+            self.misspelled
+                .borrow_mut()
+                .insert((mapping.id, near.clone()));
         }
         let finding = Diagnostic::error(&UNKNOWN_FIELD, key.span, error.message.clone());
         let finding = with_help(finding, &error);
@@ -130,7 +141,9 @@ impl Reading {
             return false;
         };
         self.found.borrow_mut().extend(fault.finding);
-        fault.around.is_some_and(|id| self.cut_out.borrow_mut().insert(id))
+        fault
+            .around
+            .is_some_and(|id| self.cut_out.borrow_mut().insert(id))
     }
 
     pub(crate) fn whole(&self) -> bool {

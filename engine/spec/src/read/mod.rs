@@ -9,8 +9,8 @@ mod fault;
 mod node;
 mod place;
 
-pub(crate) use fault::{clear_secret, MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE};
-pub(crate) use error::nearest;
+pub use error::nearest;
+pub(crate) use fault::{MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE, clear_secret};
 pub(crate) use place::{At, Named, Raw};
 
 use serde::Deserialize;
@@ -63,8 +63,11 @@ pub(crate) fn read_with(
 ) {
     let reading = Reading::default();
     for _ in 0..MAX_ROUNDS {
-        let mut reader = <dyn erased_serde::Deserializer<'_>>::erase(Reader::new(node, anchor, &reading));
-        let Err(error) = check(&mut reader) else { break };
+        let mut reader =
+            <dyn erased_serde::Deserializer<'_>>::erase(Reader::new(node, anchor, &reading));
+        let Err(error) = check(&mut reader) else {
+            break;
+        };
         // Raised by the types after the last value was read, and so not seen by the reader.
         reading.unseen(anchor, &error.to_string());
         if !reading.cut() {

@@ -20,7 +20,11 @@ pub(crate) struct Reader<'a, 'de> {
 
 impl<'a, 'de> Reader<'a, 'de> {
     pub(super) fn new(node: &'de Node, anchor: Span, reading: &'a Reading) -> Self {
-        Self { node, anchor, reading }
+        Self {
+            node,
+            anchor,
+            reading,
+        }
     }
 
     /// Notes where an error happened, unless it happened further in.
@@ -32,8 +36,14 @@ impl<'a, 'de> Reader<'a, 'de> {
     }
 
     fn wrong<T>(self, expected: &str) -> Result<T, ReadError> {
-        let mut error = ReadError::new(format!("expected {expected}, found {}", kind(&self.node.value)));
-        let scalar = matches!(self.node.value, Value::Int(_) | Value::Float(_) | Value::Bool(_));
+        let mut error = ReadError::new(format!(
+            "expected {expected}, found {}",
+            kind(&self.node.value)
+        ));
+        let scalar = matches!(
+            self.node.value,
+            Value::Int(_) | Value::Float(_) | Value::Bool(_)
+        );
         if expected == "text" && scalar {
             error = error.help("put it in quotes");
         }
@@ -48,7 +58,9 @@ impl<'a, 'de> Reader<'a, 'de> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(value) => visitor.visit_borrowed_str(value),
             Value::Sequence(items) => visitor.visit_seq(Elements::new(items, self.reading)),
-            Value::Mapping(entries) => visitor.visit_map(Entries::new(self.node, entries, None, self.reading)),
+            Value::Mapping(entries) => {
+                visitor.visit_map(Entries::new(self.node, entries, None, self.reading))
+            }
         }
     }
 
@@ -75,12 +87,15 @@ impl<'a, 'de> Reader<'a, 'de> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Mapping(entries) => visitor.visit_map(Entries::new(self.node, entries, fields, self.reading)),
+            Value::Mapping(entries) => {
+                visitor.visit_map(Entries::new(self.node, entries, fields, self.reading))
+            }
             // `load:` with nothing behind it is an empty mapping: the message then names the field that is missing.
             Value::Null => visitor.visit_map(Entries::new(self.node, &[], fields, self.reading)),
             _ => match fields {
                 Some(fields) if !fields.is_empty() => {
-                    let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+                    let fields: Vec<String> =
+                        fields.iter().map(|field| format!("`{field}`")).collect();
                     self.wrong(&format!("a mapping with {}", fields.join(", ")))
                 }
                 _ => self.wrong("a mapping"),
@@ -95,14 +110,21 @@ impl<'a, 'de> Reader<'a, 'de> {
         }
     }
 
-    fn choice<V: Visitor<'de>>(self, variants: &'static [&'static str], visitor: V) -> Result<V::Value, ReadError> {
+    fn choice<V: Visitor<'de>>(
+        self,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         let (name, content) = match &self.node.value {
             Value::Text(word) => (word, None),
             Value::Mapping(entries) => match entries.as_slice() {
                 [(key, value)] => (&key.text, Some((value, key.span))),
                 [] => return self.wrong("one choice"),
                 [_, (second, _), ..] => {
-                    let error = ReadError::new(format!("this is one choice; `{}` is a second one", second.text));
+                    let error = ReadError::new(format!(
+                        "this is one choice; `{}` is a second one",
+                        second.text
+                    ));
                     return Err(error.help("keep one of them"));
                 }
             },
@@ -111,7 +133,11 @@ impl<'a, 'de> Reader<'a, 'de> {
         if !variants.contains(&name.as_str()) {
             return Err(ReadError::unknown("choice", name, variants));
         }
-        visitor.visit_enum(Variant { name, content, outer: self })
+        visitor.visit_enum(Variant {
+            name,
+            content,
+            outer: self,
+        })
     }
 }
 
@@ -191,7 +217,11 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     by! { optional: deserialize_option }
     by! { plain_map: deserialize_map }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         self.located(self.nothing(visitor))
     }
 
@@ -209,7 +239,11 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         self.located(visitor.visit_newtype_struct(self))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         self.located(self.list(visitor))
     }
 

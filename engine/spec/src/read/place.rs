@@ -9,7 +9,10 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
+};
 
 use super::error::ReadError;
 use super::node::Reader;
@@ -48,9 +51,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<At<T>, A::Error> {
-                let mut part = || access.next_element::<u32>()?.ok_or_else(|| A::Error::custom("a place has three parts"));
-                let span = Span { file: FileId(part()?), start: part()?, end: part()? };
-                let value = access.next_element()?.ok_or_else(|| A::Error::custom("a place has a value"))?;
+                let mut part = || {
+                    access
+                        .next_element::<u32>()?
+                        .ok_or_else(|| A::Error::custom("a place has three parts"))
+                };
+                let span = Span {
+                    file: FileId(part()?),
+                    start: part()?,
+                    end: part()?,
+                };
+                let value = access
+                    .next_element()?
+                    .ok_or_else(|| A::Error::custom("a place has a value"))?;
                 Ok(At { value, span })
             }
         }
@@ -179,7 +192,10 @@ impl<'a, 'de> PlaceAccess<'a, 'de> {
 impl<'de> SeqAccess<'de> for PlaceAccess<'_, 'de> {
     type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ReadError> {
         self.next = self.next.saturating_add(1);
         // A block may be long: its key says better where it is.
         let span = match self.reader.node.value {
@@ -208,11 +224,16 @@ impl<'de> KeyPlace<'de> {
 impl<'de> SeqAccess<'de> for KeyPlace<'de> {
     type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, ReadError> {
         self.next = self.next.saturating_add(1);
         match part(self.key.span, self.next) {
             Some(number) => seed.deserialize(number).map(Some),
-            None => seed.deserialize(BorrowedStrDeserializer::new(&self.key.text)).map(Some),
+            None => seed
+                .deserialize(BorrowedStrDeserializer::new(&self.key.text))
+                .map(Some),
         }
     }
 }

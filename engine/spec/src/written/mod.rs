@@ -14,11 +14,11 @@ pub(crate) use connection::{ConnectionSpec, LimitsSpec, WindowSpec};
 pub(crate) use domain::DomainSpec;
 pub(crate) use pipeline::{CatchupSpec, OverlapSpec, PipelineSpec, ScheduleSpec};
 pub(crate) use project::{
-    CatalogSpec, DefaultsSpec, EnvironmentSpec, LakeSpec, ProjectSpec, RetrySpec, S3Spec, StateSpec,
-    WarehouseSpec,
+    CatalogSpec, DefaultsSpec, EnvironmentSpec, LakeSpec, ProjectSpec, RetrySpec, S3Spec,
+    StateSpec, WarehouseSpec,
 };
 pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
-    CheckSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec, NullsSpec, OtherwiseSpec,
-    QuerySpec, ReactionSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
+    CheckSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec, NullsSpec,
+    OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
 };

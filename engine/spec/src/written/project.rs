@@ -27,6 +27,7 @@ pub(crate) struct ProjectSpec {
     pub(crate) version: At<u32>,
     /// What it is for.
     #[serde(default)]
+    #[expect(dead_code, reason = "for readers of the spec")]
     pub(crate) description: Option<String>,
     /// Where tables live. Left out: an embedded catalog and a folder, both below `lake/`.
     #[serde(default)]

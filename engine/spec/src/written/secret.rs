@@ -41,7 +41,9 @@ impl<'de> Visitor<'de> for ReferenceVisitor {
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<SecretSpec, E> {
-        Err(E::custom("a secret must not stand in a spec: write `{ env: NAME }` or `{ file: PATH }`"))
+        Err(E::custom(
+            "a secret must not stand in a spec: write `{ env: NAME }` or `{ file: PATH }`",
+        ))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSpec, A::Error> {

@@ -85,7 +85,10 @@ pub(crate) enum ExtractModeSpec {
 
 /// A mapping or the bare word.
 fn incremental_as_a_word(schema: &mut Schema) {
-    if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+    if let Some(choices) = schema
+        .get_mut("oneOf")
+        .and_then(serde_json::Value::as_array_mut)
+    {
         choices.push(serde_json::json!({
             "description": "Files that were not read before.", "type": "string", "const": "incremental"
         }));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics, internal_datafusion_err};
@@ -116,9 +117,26 @@ impl ExecutionPlan for LakeExec {
             .map_err(external)?
             .stream()
             .map_err(external);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema(),
-            batches,
-        )))
+        let planned = self.schema();
+        let schema = Arc::clone(&planned);
+        let batches = batches.map(move |batch| as_planned(&planned, &batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+}
+
+/// A batch with the planned schema: what the reader returns says nothing of extension types, and where only rows are
+/// counted it has a column too many.
+fn as_planned(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .take(schema.fields().len())
+        .cloned()
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }

@@ -148,9 +148,21 @@ impl TableProvider for LakeScan {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let columns = schema
+        // The reader does not count rows without a column; the plan drops this one again.
+        let read = if schema.fields().is_empty() {
+            &self.schema
+        } else {
+            &schema
+        };
+        let wanted = if schema.fields().is_empty() {
+            1
+        } else {
+            usize::MAX
+        };
+        let columns = read
             .fields()
             .iter()
+            .take(wanted)
             .map(|field| field.name().clone())
             .collect();
         let mut tasks = self.plan(columns, filters).await?;

@@ -9,7 +9,7 @@ mod types;
 pub use change::{Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
 pub(super) use change::{compare, evolve};
 pub(super) use conform::Conform;
-pub(super) use types::{column, fresh, type_word};
+pub(super) use types::{column, fresh, readable, type_word};
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

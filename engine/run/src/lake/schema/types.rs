@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema};
 use connectors::{Error, ErrorKind, Result};
+use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, Type,
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, Type,
 };
 
 use super::Column;
+use crate::lake::failure::failed;
 
 /// Where Arrow keeps the name of an extension type.
 const EXTENSION: &str = "ARROW:extension:name";
@@ -127,6 +129,23 @@ fn primitive(field: &Field) -> Option<PrimitiveType> {
         DataType::FixedSizeBinary(width) => PrimitiveType::Fixed(u64::try_from(*width).ok()?),
         _ => return None,
     })
+}
+
+/// The columns of a table as rows read from it have them: UUIDs are known as such, so that a table made of them has
+/// UUIDs again.
+pub(in crate::lake) fn readable(schema: &Schema) -> Result<ArrowSchema> {
+    let arrow = schema_to_arrow_schema(schema)
+        .map_err(failed("the table has a column that cannot be read"))?;
+    let fields = arrow.fields().iter().zip(schema.as_struct().fields());
+    let mark = |(arrow, field): (&FieldRef, &NestedFieldRef)| {
+        if field.field_type.as_primitive_type() != Some(&PrimitiveType::Uuid) {
+            return Arc::clone(arrow);
+        }
+        let mut metadata = arrow.metadata().clone();
+        metadata.insert(EXTENSION.to_owned(), UUID_EXTENSION.to_owned());
+        Arc::new(arrow.as_ref().clone().with_metadata(metadata))
+    };
+    Ok(ArrowSchema::new(fields.map(mark).collect::<Vec<_>>()))
 }
 
 fn is_uuid(field: &Field) -> bool {
