@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "this is test code: failing is its way of telling"
 )]
 
@@ -222,7 +223,7 @@ async fn memory_conforms_and_so_does_every_wrapper() {
     for wrapped in 0..5 {
         let connection = memory().await;
         let connection = match wrapped {
-            1 => wrap::timeout(connection, Duration::from_secs(60)),
+            1 => wrap::timeout(connection, Duration::from_mins(1)),
             2 => wrap::limit(connection, 2),
             3 => wrap::trace(connection, "memory"),
             4 => wrap::fault(connection, Script::default()),
@@ -309,7 +310,7 @@ async fn a_slow_batch_is_a_timeout() {
     let slow = Fault {
         at: Point::Batch,
         call: None,
-        action: Action::Delay(Duration::from_secs(60)),
+        action: Action::Delay(Duration::from_mins(1)),
     };
     let slow = wrap::fault(memory().await, Script::new([slow]));
     let connection = wrap::timeout(slow, Duration::from_millis(20));

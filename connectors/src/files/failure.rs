@@ -31,12 +31,30 @@ pub(super) fn of_store(error: object_store::Error, path: impl std::fmt::Display)
             ErrorKind::Internal,
             format!("a request for `{path}` ended in an unexpected way"),
         ),
+        Store::Generic { source, .. } if listed_with(source.as_ref()) == Some(401) => (
+            ErrorKind::PermissionDenied,
+            format!("the credentials were refused at `{path}`"),
+        ),
+        Store::Generic { source, .. } if listed_with(source.as_ref()) == Some(403) => (
+            ErrorKind::PermissionDenied,
+            format!("access to `{path}` was refused"),
+        ),
+        Store::Generic { source, .. } if listed_with(source.as_ref()) == Some(404) => {
+            (ErrorKind::NotFound, format!("there is no `{path}`"))
+        }
         _ => (
             ErrorKind::Unavailable,
             format!("the store did not answer for `{path}`"),
         ),
     };
     Error::new(kind, message).caused_by(error)
+}
+
+/// The HTTP status of a listing that failed. The store tells it in words only: its error types for that are private.
+fn listed_with(source: &(dyn std::error::Error + 'static)) -> Option<u16> {
+    let text = source.to_string();
+    let (_, status) = text.split_once("status code: ")?;
+    status.get(..3)?.parse().ok()
 }
 
 /// The content of a file is no longer what the read was opened on.

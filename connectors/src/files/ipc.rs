@@ -22,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a file begins with; a stream does not have it.
 const FILE_MARK: &[u8] = b"ARROW1\0\0";
 
+/// What may stand between that and the first message, any number of times.
+const FILLER: [u8; 8] = [0; 8];
+
 /// What a message begins with, before the length of its header.
 const CONTINUATION: [u8; 4] = [0xFF; 4];
 
@@ -51,6 +54,10 @@ pub(super) async fn open(input: ByteStream, file: &str) -> Result<Opened> {
     messages.fill(FILE_MARK.len()).await?;
     if messages.pending.starts_with(FILE_MARK) {
         messages.pending.advance(FILE_MARK.len());
+        // Writers fill up to their alignment before the first message.
+        while messages.fill(FILLER.len()).await? && messages.pending.starts_with(&FILLER) {
+            messages.pending.advance(FILLER.len());
+        }
     }
     let missing = "the file does not begin with a schema";
     let Some(frame) = messages.frame().await? else {

@@ -116,7 +116,9 @@ fn long(digits: &[u8], last: i32) -> Result<u128, Reject> {
     if value == 0 || last <= 0 {
         return Ok(value);
     }
-    power(last.unsigned_abs()).and_then(|shift| value.checked_mul(shift)).ok_or(Reject::TooLarge)
+    power(last.unsigned_abs())
+        .and_then(|shift| value.checked_mul(shift))
+        .ok_or(Reject::TooLarge)
 }
 
 /// Writes `value` divided by ten to the `scale`. The scale is one of a decimal column: 0 to 38.

@@ -2,7 +2,9 @@
 //!
 //! Knows formats; knows nothing of where rows come from and where the bytes go.
 
+use std::error::Error as StdError;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::csv;
@@ -12,7 +14,6 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use connectors::{Error, ErrorKind};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::exit::Failure;
@@ -33,12 +34,44 @@ pub(crate) enum Form {
 pub(crate) struct Export {
     writer: Writer,
     rows: u64,
+    broken: Broken,
+}
+
+/// Why the destination took no more. The formats' own errors tell it in words only.
+type Broken = Arc<Mutex<Option<io::Error>>>;
+
+/// A destination that remembers why it took no more.
+struct Remembering {
+    to: Box<dyn Write + Send>,
+    broken: Broken,
+}
+
+impl Remembering {
+    fn remember<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.map_err(|error| {
+            let kind = error.kind();
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            kind.into()
+        })
+    }
+}
+
+impl Write for Remembering {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.to.write(bytes);
+        self.remember(outcome)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.to.flush();
+        self.remember(outcome)
+    }
 }
 
 enum Writer {
-    Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
-    Json(LineDelimitedWriter<Box<dyn Write + Send>>),
-    Parquet(Box<ArrowWriter<Box<dyn Write + Send>>>),
+    Csv(Box<csv::Writer<Remembering>>),
+    Json(LineDelimitedWriter<Remembering>),
+    Parquet(Box<ArrowWriter<Remembering>>),
 }
 
 impl Export {
@@ -48,13 +81,18 @@ impl Export {
         schema: &SchemaRef,
         to: Box<dyn Write + Send>,
     ) -> Result<Self, Failure> {
+        let broken = Broken::default();
+        let to = Remembering {
+            to,
+            broken: Arc::clone(&broken),
+        };
         let writer = match form {
             Form::Csv => {
                 let mut writer = csv::WriterBuilder::new().with_header(true).build(to);
                 // A batch without rows writes the header, so that an empty answer has one too.
                 writer
                     .write(&RecordBatch::new_empty(SchemaRef::clone(schema)))
-                    .map_err(of_arrow)?;
+                    .map_err(|error| failed(&broken, error))?;
                 Writer::Csv(Box::new(writer))
             }
             Form::Json => Writer::Json(
@@ -68,19 +106,24 @@ impl Export {
                     .set_compression(compression)
                     .build();
                 let writer = ArrowWriter::try_new(to, SchemaRef::clone(schema), Some(properties));
-                Writer::Parquet(Box::new(writer.map_err(of_parquet)?))
+                Writer::Parquet(Box::new(writer.map_err(|error| failed(&broken, error))?))
             }
         };
-        Ok(Self { writer, rows: 0 })
+        Ok(Self {
+            writer,
+            rows: 0,
+            broken,
+        })
     }
 
     /// Writes rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         self.rows += batch.num_rows() as u64;
+        let broken = &self.broken;
         match &mut self.writer {
-            Writer::Csv(writer) => writer.write(batch).map_err(of_arrow),
-            Writer::Json(writer) => writer.write(batch).map_err(of_arrow),
-            Writer::Parquet(writer) => writer.write(batch).map_err(of_parquet),
+            Writer::Csv(writer) => writer.write(batch).map_err(|error| failed(broken, error)),
+            Writer::Json(writer) => writer.write(batch).map_err(|error| failed(broken, error)),
+            Writer::Parquet(writer) => writer.write(batch).map_err(|error| failed(broken, error)),
         }
     }
 
@@ -89,11 +132,15 @@ impl Export {
         match self.writer {
             Writer::Csv(writer) => writer.into_inner().flush().map_err(unwritten)?,
             Writer::Json(mut writer) => {
-                writer.finish().map_err(of_arrow)?;
+                writer
+                    .finish()
+                    .map_err(|error| failed(&self.broken, error))?;
                 writer.into_inner().flush().map_err(unwritten)?;
             }
             Writer::Parquet(mut writer) => {
-                writer.finish().map_err(of_parquet)?;
+                writer
+                    .finish()
+                    .map_err(|error| failed(&self.broken, error))?;
                 writer.inner_mut().flush().map_err(unwritten)?;
             }
         }
@@ -101,30 +148,13 @@ impl Export {
     }
 }
 
-fn of_arrow(error: arrow::error::ArrowError) -> Failure {
-    use arrow::error::ArrowError;
-    match error {
-        ArrowError::IoError(_, error) => unwritten(error),
-        // The CSV writer wraps what the file said.
-        ArrowError::ExternalError(source) => match source.downcast::<io::Error>() {
-            Ok(error) => unwritten(*error),
-            Err(source) => refused(source),
-        },
-        error => refused(error.into()),
-    }
+/// What it means that a format could not be written: the destination's reason, where it has one.
+fn failed(broken: &Broken, error: impl StdError + Send + Sync + 'static) -> Failure {
+    let reason = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    reason.map_or_else(|| refused(error), unwritten)
 }
 
-fn of_parquet(error: ParquetError) -> Failure {
-    match error {
-        ParquetError::External(source) => match source.downcast::<io::Error>() {
-            Ok(error) => unwritten(*error),
-            Err(source) => refused(source),
-        },
-        error => refused(error.into()),
-    }
-}
-
-fn refused(source: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+fn refused(source: impl StdError + Send + Sync + 'static) -> Failure {
     Error::new(
         ErrorKind::Unsupported,
         "the rows cannot be written in this format",
@@ -136,8 +166,6 @@ fn refused(source: Box<dyn std::error::Error + Send + Sync>) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use arrow::array::{Decimal128Array, Int64Array, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
 
@@ -183,8 +211,7 @@ mod tests {
         }
         let rows = export.finish().unwrap_or_else(|_| panic!("finishes"));
         assert_eq!(rows, batches.len() as u64 * 2);
-        let bytes = to.0.lock().unwrap().clone();
-        bytes
+        std::mem::take(&mut *to.0.lock().unwrap())
     }
 
     #[test]
@@ -203,6 +230,30 @@ mod tests {
             second,
             serde_json::json!({ "id": 2, "name": null, "amount": null })
         );
+    }
+
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        for form in [Form::Csv, Form::Json, Form::Parquet] {
+            let outcome =
+                Export::start(form, &batch().schema(), Box::new(Gone)).and_then(|mut export| {
+                    export.write(&batch())?;
+                    export.finish()
+                });
+            assert!(matches!(outcome, Err(Failure::Unread)), "{form:?}");
+        }
     }
 
     #[test]

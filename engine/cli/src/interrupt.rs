@@ -23,6 +23,18 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
+    interruptible_aloud(screen::remark, work).await
+}
+
+/// The same, where remarks must not tear what else is on the screen.
+pub(crate) async fn interruptible_aloud<T, F>(
+    say: impl Fn(&str),
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(work(cancel.clone()));
@@ -30,7 +42,7 @@ where
         done = tasks.join_next() => ended(done),
         () = asked_to_stop() => {
             cancel.cancel();
-            screen::remark("stopping; press Ctrl-C again to leave at once");
+            say("stopping; press Ctrl-C again to leave at once");
             tokio::select! {
                 done = tokio::time::timeout(GRACE, tasks.join_next()) => match done {
                     // It may have been done just before: then that is the truth to report.

@@ -140,6 +140,29 @@ impl Diagnostic {
     }
 }
 
+/// How many lines around an annotated one a renderer may show.
+const SHOWN_AROUND: usize = 2;
+
+/// Keeps lines off the screen in which, by another finding, a secret stands.
+fn hide_near_secrets(found: &mut [Diagnostic], sources: &Sources) {
+    let line = |span: Span| Some((span.file, sources.get(span.file)?.position(span.start).line));
+    let secret = found.iter().filter(|finding| finding.secret);
+    let secret: Vec<_> = secret.filter_map(|finding| line(finding.span?)).collect();
+    if secret.is_empty() {
+        return;
+    }
+    let near = |span: Span| {
+        line(span).is_some_and(|(file, line)| {
+            let mut lines = secret.iter();
+            lines.any(|(other, at)| *other == file && line.abs_diff(*at) <= SHOWN_AROUND)
+        })
+    };
+    for finding in found {
+        let others = finding.others.iter().map(|label| label.span);
+        finding.secret |= finding.span.into_iter().chain(others).any(near);
+    }
+}
+
 /// All findings of a project, sorted by place, with the texts they are about.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
@@ -153,6 +176,7 @@ impl Diagnostics {
             (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message))
         });
         found.dedup_by(|a, b| a.span == b.span && a.code == b.code && a.message == b.message);
+        hide_near_secrets(&mut found, &sources);
         Self { found, sources }
     }
 

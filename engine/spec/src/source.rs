@@ -82,6 +82,20 @@ impl Source {
         Position { line, column }
     }
 
+    /// The byte of a line and a column.
+    pub(crate) fn offset(&self, position: Position) -> u32 {
+        let start = self.lines.get(position.line.saturating_sub(1)).copied();
+        let start = start.unwrap_or(self.text.len());
+        let line = self.text.get(start..).unwrap_or_default();
+        let before: usize = line
+            .chars()
+            .take(position.column.saturating_sub(1))
+            .take_while(|c| *c != '\n')
+            .map(char::len_utf8)
+            .sum();
+        u32::try_from(start + before).unwrap_or(u32::MAX)
+    }
+
     /// The text between two bytes; empty where that is not a part of the text.
     pub(crate) fn slice(&self, start: u32, end: u32) -> &str {
         self.text
@@ -133,5 +147,7 @@ mod tests {
         assert_eq!(source.position(4), Position { line: 1, column: 4 });
         assert_eq!(source.position(6), Position { line: 2, column: 1 });
         assert_eq!(source.position(999), Position { line: 2, column: 2 });
+        assert_eq!(source.offset(Position { line: 1, column: 4 }), 4);
+        assert_eq!(source.offset(Position { line: 9, column: 9 }), 7);
     }
 }

@@ -65,7 +65,9 @@ pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
     let mut parser = Parser::new(&GenericDialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);
-    let statements = parser.parse_statements().map_err(syntax)?;
+    let statements = parser
+        .parse_statements()
+        .map_err(|error| syntax(sql, error))?;
     let statement = match statements.as_slice() {
         [statement] => statement,
         [] => return Err(not_a_query("there is no query here", None)),
@@ -89,7 +91,7 @@ pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
     let mut parser = Parser::new(&GenericDialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);
-    let expr = parser.parse_expr().map_err(syntax)?;
+    let expr = parser.parse_expr().map_err(|error| syntax(sql, error))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         let message = format!("the condition ends before `{}`", rest.token);
@@ -145,10 +147,8 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         }
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => chains.push(0),
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                if chains.len() > 1 {
-                    chains.pop();
-                }
+            Token::RParen | Token::RBracket | Token::RBrace if chains.len() > 1 => {
+                chains.pop();
             }
             Token::Comma => {
                 if let Some(chain) = chains.last_mut() {
@@ -161,7 +161,7 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
                     Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT
                 ) =>
             {
-                unions += 1
+                unions += 1;
             }
             _ => {}
         }
@@ -184,21 +184,42 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
 }
 
 /// The parser's sentence without the place in it, and the place.
-fn syntax(error: ParserError) -> SqlError {
+fn syntax(sql: &str, error: ParserError) -> SqlError {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
         ParserError::RecursionLimitExceeded => "this is nested too deep".to_owned(),
     };
     let (message, place) = match text.rsplit_once(" at Line: ") {
-        Some((message, rest)) => (message.to_owned(), location(rest)),
+        Some((message, rest)) => (
+            message.to_owned(),
+            location(rest).map(|place| widen(sql, place)),
+        ),
         None => (text, None),
     };
+    let message = message.replace("found: EOF", "found: the end of the text");
     let mut chars = message.chars();
     let message = chars
         .next()
         .map(|first| first.to_lowercase().chain(chars).collect())
         .unwrap_or_default();
     SqlError::Syntax { message, place }
+}
+
+/// The place of the whole token that starts there.
+fn widen(sql: &str, place: Place) -> Place {
+    let tokens = Tokenizer::new(&GenericDialect, sql)
+        .tokenize_with_location()
+        .unwrap_or_default();
+    let token = tokens.iter().find(|token| {
+        (token.span.start.line, token.span.start.column) == (place.line, place.column)
+    });
+    match token {
+        Some(token) if token.span.end.line == place.line => Place {
+            length: token.span.end.column.saturating_sub(place.column).max(1),
+            ..place
+        },
+        _ => place,
+    }
 }
 
 fn location(text: &str) -> Option<Place> {

@@ -3,13 +3,15 @@
 //! A document is a tree of values, each with its place. Anchors, aliases, merge keys and tags are refused: reuse is in
 //! the language (`defaults`, `environments`). Knows nothing of specs.
 
+use std::collections::BTreeMap;
+
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{
     Budget, DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned,
 };
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::{FileId, Source, Span};
+use crate::source::{FileId, Position, Source, Span};
 
 /// The most bytes a spec may have.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -162,7 +164,7 @@ fn options() -> Options {
 
 fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagnostic {
     let span = error.location().map_or(Span::start_of(file), |location| {
-        place(file, location, source.text.len())
+        place(file, location, source)
     });
     let sentence = error.to_string();
     let sentence = sentence.split(" at line ").next().unwrap_or_default();
@@ -176,11 +178,7 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
                     "reuse is in `defaults` and `environments`; quote a text that starts with `&` or `*`",
                 ),
             ),
-            serde_saphyr::budget::BudgetBreach::Depth { .. } => (
-                &TOO_LARGE,
-                format!("values are nested more than {MAX_DEPTH} deep"),
-                None,
-            ),
+            serde_saphyr::budget::BudgetBreach::Depth { .. } => too_deep(),
             _ => (
                 &TOO_LARGE,
                 format!("this file has more than {MAX_NODES} values"),
@@ -193,6 +191,7 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
             Some("put each spec into its own file; where it lies does not matter"),
         ),
         serde_saphyr::Error::Eof { .. } => (&YAML_SYNTAX, "this file is empty".to_owned(), None),
+        _ if sentence.contains("recursion limit") => too_deep(),
         _ if sentence.to_lowercase().contains("tag") => (
             &YAML_SYNTAX,
             "tags are not part of the language".to_owned(),
@@ -211,6 +210,14 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
     }
 }
 
+fn too_deep() -> (&'static Code, String, Option<&'static str>) {
+    (
+        &TOO_LARGE,
+        format!("values are nested more than {MAX_DEPTH} deep"),
+        None,
+    )
+}
+
 fn lower(sentence: &str) -> String {
     let mut chars = sentence.trim().trim_end_matches('.').chars();
     chars
@@ -219,11 +226,22 @@ fn lower(sentence: &str) -> String {
         .unwrap_or_default()
 }
 
-fn place(file: FileId, location: serde_saphyr::Location, len: usize) -> Span {
-    let len = u64::try_from(len).unwrap_or(u64::MAX);
-    let start = location.span().byte_offset().unwrap_or(0).min(len);
-    let end = (start + location.span().byte_len().unwrap_or(0)).min(len);
-    let narrow = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+/// The parser's place. It knows bytes for values, and only line and column for some mistakes.
+fn place(file: FileId, location: serde_saphyr::Location, source: &Source) -> Span {
+    let narrow = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let len = source.text.len();
+    let start = location.span().byte_offset().map_or_else(
+        || {
+            let (line, column) = (narrow(location.line()), narrow(location.column()));
+            source.offset(Position { line, column }) as usize
+        },
+        narrow,
+    );
+    let start = start.min(len);
+    let end = start
+        .saturating_add(narrow(location.span().byte_len().unwrap_or(0)))
+        .min(len);
+    let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     Span {
         file,
         start: narrow(start),
@@ -238,8 +256,8 @@ enum Raw {
     Int(i128),
     Float(f64),
     Text(String),
-    Sequence(Vec<Spanned<Raw>>),
-    Mapping(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+    Sequence(Vec<Spanned<Self>>),
+    Mapping(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -318,7 +336,7 @@ impl Tree<'_> {
     fn node(&mut self, raw: Spanned<Raw>) -> Node {
         let id = self.next;
         self.next += 1;
-        let mut span = place(self.file, raw.referenced, self.source.text.len());
+        let mut span = place(self.file, raw.referenced, self.source);
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
@@ -363,18 +381,20 @@ impl Tree<'_> {
             && digits.ends_with(|c: char| c.is_ascii_digit())
             && digits.chars().all(|c| c.is_ascii_digit() || c == '_')
             && !digits.contains("__");
-        if grouped && self.source.slice(span.start, span.end).trim_end() == text {
-            if let Ok(number) = text.replace('_', "").parse() {
-                return Value::Int(number);
-            }
+        if grouped
+            && self.source.slice(span.start, span.end) == text
+            && let Ok(number) = text.replace('_', "").parse()
+        {
+            return Value::Int(number);
         }
         Value::Text(text)
     }
 
     fn entries(&mut self, raw: Vec<(Spanned<Raw>, Spanned<Raw>)>) -> Vec<(Key, Node)> {
-        let mut entries: Vec<(Key, Node)> = Vec::with_capacity(raw.len());
+        let mut entries = Vec::with_capacity(raw.len());
+        let mut first: BTreeMap<String, Span> = BTreeMap::new();
         for (key, value) in raw {
-            let span = place(self.file, key.referenced, self.source.text.len());
+            let span = place(self.file, key.referenced, self.source);
             let node = self.node(value);
             let Raw::Text(text) = key.value else {
                 let message = "a key must be text";
@@ -391,7 +411,7 @@ impl Tree<'_> {
                     .push(Diagnostic::error(&YAML_SYNTAX, span, message).help(help));
                 continue;
             }
-            if let Some((first, _)) = entries.iter().find(|(known, _)| known.text == text) {
+            if let Some(before) = first.get(&text) {
                 let finding = Diagnostic::error(
                     &DUPLICATE_KEY,
                     span,
@@ -400,11 +420,12 @@ impl Tree<'_> {
                 self.found.push(
                     finding
                         .label("again")
-                        .also(first.span, "first here")
+                        .also(*before, "first here")
                         .help("remove one of them"),
                 );
                 continue;
             }
+            first.insert(text.clone(), span);
             entries.push((Key { text, span }, node));
         }
         entries

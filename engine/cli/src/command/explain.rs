@@ -44,7 +44,12 @@ fn list() -> String {
     let width = spec::codes().into_iter().map(str::len).max().unwrap_or(0);
     let mut text = String::new();
     for code in spec::codes() {
-        let first = spec::explain(code).unwrap_or_default().trim().lines().next().unwrap_or_default();
+        let first = spec::explain(code)
+            .unwrap_or_default()
+            .trim()
+            .lines()
+            .next()
+            .unwrap_or_default();
         let _ = writeln!(text, "{code:<width$}  {first}");
     }
     text

@@ -19,8 +19,9 @@ const GROUPS: [(&str, &[&str]); 3] = [
 pub(super) fn grouped(mut command: Command) -> Command {
     command.build();
     let list = text(&command);
+    let header = STYLES.get_header();
     command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}{{options}}{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}{header}Options:{header:#}\n{{options}}{{after-help}}"
     ))
 }
 

@@ -36,7 +36,7 @@ const STYLES: Styles = Styles::styled()
 /// A project is a folder of specs: connections to other systems, and pipelines that read them, transform with SQL and
 /// publish tables, exactly once. `lakewright init shop` writes one that runs.
 #[derive(Parser)]
-#[command(name = "lakewright", version, after_help = CODES, styles = STYLES, max_term_width = 110)]
+#[command(name = "lakewright", bin_name = "lakewright", version, after_help = CODES, styles = STYLES, max_term_width = 110)]
 #[command(
     disable_help_subcommand = false,
     subcommand_required = true,

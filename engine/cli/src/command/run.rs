@@ -1,18 +1,18 @@
 //! `lakewright run`: one run of one pipeline, or of all.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
-use run::{Engine, Progress};
+use run::{Engine, ProgressEvent};
 use spec::model::PipelineId;
 use spec::plan::Plan as Sealed;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::interrupt::interruptible;
+use crate::interrupt::interruptible_aloud;
 use crate::render;
 use crate::render::amount::parse_bytes;
+use crate::render::progress::Display;
 use crate::screen;
 
 use super::project::{self, ProjectArguments};
@@ -78,8 +78,9 @@ impl Run {
                 runs.extend(engine.graph().pipelines().into_iter().map(|id| (id, None)));
             }
         }
-        let progress = render::progress::of(surroundings.bars, surroundings.log_format);
-        interruptible(|cancel| each(engine, runs, progress, cancel)).await
+        let display = Display::new(surroundings.bars.clone(), surroundings.log_format);
+        let say = |text: &str| surroundings.bars.suspend(|| screen::remark(text));
+        interruptible_aloud(say, |cancel| each(engine, runs, display, cancel)).await
     }
 }
 
@@ -100,20 +101,21 @@ fn planned(engine: &Engine, name: Option<&str>, sealed: &Sealed) -> Result<Pipel
 async fn each(
     engine: Engine,
     runs: Vec<(PipelineId, Option<Sealed>)>,
-    progress: Arc<dyn Progress>,
+    display: Display,
     cancel: CancellationToken,
 ) -> Result<(), Failure> {
     let many = runs.len() > 1;
     for (pipeline, sealed) in runs {
         if many {
-            progress.event(run::ProgressEvent::Note {
+            display.progress().event(ProgressEvent::Note {
                 text: format!("pipeline {pipeline}"),
             });
         }
         let started = Instant::now();
         let outcome = engine
-            .run(&pipeline, sealed, Arc::clone(&progress), cancel.clone())
+            .run(&pipeline, sealed, display.progress(), cancel.clone())
             .await;
+        display.clear();
         let report = outcome.map_err(|error| error.with("pipeline", &pipeline))?;
         screen::answer(&render::report::text(&pipeline, &report, started.elapsed()))?;
     }

@@ -112,9 +112,12 @@ fn know_connectors(schema: &mut Value, connectors: &[&dyn AnyConnector]) {
             // Inlined, because two connectors may use one name for different types.
             let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
             let options = connector.schemas(&mut settings.into_generator()).connection.to_value();
+            // Whoever must say something must have `options:` to say it in.
+            let must = options.get("required").is_some();
+            let required = if must { json!(["options"]) } else { json!([]) };
             json!({
                 "if": { "properties": { "connector": { "const": connector.kind() } }, "required": ["connector"] },
-                "then": { "properties": { "options": options } },
+                "then": { "properties": { "options": options }, "required": required },
             })
         })
         .collect();

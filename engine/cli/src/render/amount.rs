@@ -46,11 +46,12 @@ pub(crate) fn bytes(number: u64) -> String {
     }
 }
 
-/// `3.2 s`, `2 m 05 s`, `1 h 02 m`.
+/// `38 ms`, `3.2 s`, `2 m 05 s`, `1 h 02 m`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        0 => format!("{} ms", time.as_millis()),
+        1..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} m", seconds / 3600, seconds % 3600 / 60),
     }
@@ -102,8 +103,9 @@ mod tests {
 
     #[test]
     fn times_keep_two_units() {
+        assert_eq!(duration(Duration::from_millis(38)), "38 ms");
         assert_eq!(duration(Duration::from_millis(3_240)), "3.2 s");
         assert_eq!(duration(Duration::from_secs(125)), "2 m 05 s");
-        assert_eq!(duration(Duration::from_secs(3_720)), "1 h 02 m");
+        assert_eq!(duration(Duration::from_mins(62)), "1 h 02 m");
     }
 }

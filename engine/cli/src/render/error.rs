@@ -43,8 +43,8 @@ pub(crate) fn details(error: &Error) -> Vec<String> {
     while let Some(error) = cause {
         let ours = error.downcast_ref::<Error>();
         let text = ours.map_or_else(|| error.to_string(), |ours| ours.message().to_owned());
-        // Wrappers that only repeat what they wrap tell nothing.
-        if text != said {
+        // Wrappers that repeat what they wrap have told it already.
+        if !said.contains(text.as_str()) {
             let indented = text.trim_end().replace('\n', "\n             ");
             lines.push(format!("  {}: {indented}", paint(FAINT, "caused by")));
         }

@@ -309,9 +309,15 @@ fn list<T: Display>(names: &[T]) -> String {
         .join(", ")
 }
 
-/// A query in one line, cut where it is long.
+/// A query in one line, without comments of their own line, cut where it is long.
 fn one_line(query: &str) -> String {
-    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = query
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"));
+    let line = lines
+        .flat_map(str::split_whitespace)
+        .collect::<Vec<_>>()
+        .join(" ");
     if line.chars().count() <= QUERY {
         return line;
     }

@@ -1,4 +1,4 @@
-//! `unknown-connector`: connections, each with options that its connector understands.
+//! `unknown-connector`, `unknown-connection`: connections, each with options that its connector understands.
 
 use chrono::NaiveTime;
 
@@ -7,17 +7,23 @@ use super::documents::Doc;
 use super::duration::duration;
 use super::name::name;
 use super::options::{Owner, options};
+use super::pipeline::Names;
 use super::timezone::timezone;
 use crate::connectors::OptionsOf;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Connection, Limits, TimeWindow};
 use crate::read::{At, Raw, WRONG_VALUE, nearest};
-use crate::written::{ConnectionSpec, EnvironmentSpec, LimitsSpec, WindowSpec};
+use crate::written::{ConnectionSpec, EnvironmentSpec, LimitsSpec, ProjectSpec, WindowSpec};
 use crate::yaml::Node;
 
 pub(crate) const UNKNOWN_CONNECTOR: Code = Code {
     name: "unknown-connector",
     explain: "`connector:` names a kind of system that this program does not know. `lakewright connectors` lists them.",
+};
+
+pub(crate) const UNKNOWN_CONNECTION: Code = Code {
+    name: "unknown-connection",
+    explain: "A step refers to a connection that this project does not have: no file has `kind: Connection` and this name.",
 };
 
 /// What an environment says in place of a connection's own options, with the document it stands in.
@@ -76,6 +82,46 @@ pub(super) fn connection(
         options: written,
         limits,
     })
+}
+
+/// Checks what every environment says about connections, also those that were not asked for.
+pub(super) fn changes(context: &Context<'_>, doc: &Doc<'_, ProjectSpec>, names: &Names<'_>) {
+    for (_, environment) in &doc.spec.environments.0 {
+        for (name, change) in &environment.connections.0 {
+            let Some(connection) = names.connections.get(name.as_str()) else {
+                if !context.incomplete {
+                    unknown(context, name, names);
+                }
+                continue;
+            };
+            let kind = connection.connector.as_str();
+            let kind = context.connectors.capability(kind).map(|_| kind);
+            let owner = Owner {
+                kind,
+                place: OptionsOf::Connection,
+                anchor: name.span,
+            };
+            options(context, doc.node, Some(&change.options), owner);
+        }
+    }
+}
+
+/// Reports a connection that is not there.
+pub(super) fn unknown(context: &Context<'_>, written: &At<String>, names: &Names<'_>) {
+    let message = format!("no connection named `{}`", written.value);
+    let finding = Diagnostic::error(&UNKNOWN_CONNECTION, written.span, message);
+    let finding = finding.label("not declared in this project");
+    let known = &names.connections;
+    let near = nearest(written, known.keys().copied()).and_then(|near| known.get(near));
+    context.report(match near {
+        Some(near) => finding
+            .also(near.name.span, "a connection with a similar name")
+            .suggest(&near.name),
+        None => finding.help(format!(
+            "write a file with `kind: Connection` and `name: {}`",
+            written.value
+        )),
+    });
 }
 
 fn quoted(words: &[&str]) -> String {

@@ -32,6 +32,9 @@ pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
         for used in &checked.writes {
             writers.insert(&used.table, (checked.name.as_str(), used.step.as_str()));
         }
+        if has_duplicates(checked) {
+            continue;
+        }
         for edge in &checked.edges {
             waits.push(Wait {
                 from: format!("{}/{}", checked.name, edge.from),
@@ -58,6 +61,17 @@ pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
         }
     }
     report(context, "steps", waits);
+}
+
+/// Whether a name could mean two steps: then nobody can say what waits for what.
+fn has_duplicates(checked: &Checked<'_>) -> bool {
+    let names: BTreeSet<&str> = checked
+        .spec
+        .steps
+        .iter()
+        .map(|step| step.name.as_str())
+        .collect();
+    names.len() < checked.spec.steps.len()
 }
 
 /// Pipelines that start after one another.

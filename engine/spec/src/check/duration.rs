@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn units() {
-        assert_eq!(parse("5m"), Some(Duration::from_secs(300)));
-        assert_eq!(parse("7d"), Some(Duration::from_secs(604_800)));
+        assert_eq!(parse("5m"), Some(Duration::from_mins(5)));
+        assert_eq!(parse("7d"), Some(Duration::from_hours(168)));
         for bad in [
             "",
             "5",

@@ -1,5 +1,6 @@
-//! `unknown-connection`, `unsupported-mode`, `bad-lag`, `key-needed`: extracts.
+//! `unsupported-mode`, `bad-lag`, `key-needed`: extracts.
 
+use super::connection::unknown;
 use super::files::file;
 use super::lineage::loads_of;
 use super::options::{Owner, options};
@@ -7,15 +8,11 @@ use super::step::Steps;
 use crate::connectors::{Capability, Incremental, OptionsOf, SourceCapability};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Extract, ExtractMode, From, Lag, Nulls, Splits, WatermarkBy};
-use crate::read::{At, MISSING_FIELD, WRONG_VALUE, nearest};
+use crate::read::{At, MISSING_FIELD, WRONG_VALUE};
 use crate::written::{
     ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, NullsSpec, QuerySpec, StepSpec,
 };
 
-pub(crate) const UNKNOWN_CONNECTION: Code = Code {
-    name: "unknown-connection",
-    explain: "A step refers to a connection that this project does not have: no file has `kind: Connection` and this name.",
-};
 pub(crate) const UNSUPPORTED_MODE: Code = Code {
     name: "unsupported-mode",
     explain: "The connector cannot do what the step asks for, or this version of the program cannot yet.\n\n\
@@ -45,21 +42,7 @@ pub(super) fn connector<'a>(
         return Some((connection.connector.as_str(), capability));
     }
     if !steps.context.incomplete {
-        let message = format!("no connection named `{}`", written.value);
-        let finding = Diagnostic::error(&UNKNOWN_CONNECTION, written.span, message);
-        let finding = finding.label("not declared in this project");
-        let connections = &steps.names.connections;
-        let near =
-            nearest(written, connections.keys().copied()).and_then(|near| connections.get(near));
-        steps.context.report(match near {
-            Some(near) => finding
-                .also(near.name.span, "a connection with a similar name")
-                .suggest(&near.name),
-            None => finding.help(format!(
-                "write a file with `kind: Connection` and `name: {}`",
-                written.value
-            )),
-        });
+        unknown(steps.context, written, steps.names);
     }
     None
 }

@@ -1,5 +1,7 @@
 //! `missing-file`: text that stands in a `.sql` file beside a spec.
 
+use std::path::Path;
+
 use super::step::Steps;
 use super::text::Text;
 use crate::diagnostic::{Code, Diagnostic};
@@ -41,7 +43,7 @@ pub(super) fn file(steps: &Steps<'_>, written: &At<String>) -> Option<Text> {
     let finding = Diagnostic::error(&MISSING_FILE, written.span, message);
     let near = path
         .as_deref()
-        .and_then(|path| nearest(path, sources.paths().filter(|path| path.ends_with(".sql"))));
+        .and_then(|path| nearest(path, sources.paths().filter(|path| is_sql(path))));
     let near = near.map(|near| {
         near.strip_prefix(folder)
             .unwrap_or(near)
@@ -52,6 +54,10 @@ pub(super) fn file(steps: &Steps<'_>, written: &At<String>) -> Option<Text> {
         None => finding.help("the path is relative to this file and ends in `.sql`"),
     });
     None
+}
+
+fn is_sql(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "sql")
 }
 
 /// A path relative to a folder; `None` where it leaves the project's folder.

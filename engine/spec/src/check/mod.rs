@@ -52,7 +52,7 @@ pub(crate) const CODES: &[&Code] = &[
     &duration::BAD_DURATION,
     &extract::BAD_LAG,
     &extract::KEY_NEEDED,
-    &extract::UNKNOWN_CONNECTION,
+    &connection::UNKNOWN_CONNECTION,
     &extract::UNSUPPORTED_MODE,
     &files::MISSING_FILE,
     &load::FOREIGN_NAMESPACE,
@@ -117,6 +117,9 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
     });
 
     let names = Names::of(written);
+    if let Some(doc) = doc {
+        connection::changes(context, doc, &names);
+    }
     let connections: Vec<_> = written
         .connections
         .iter()

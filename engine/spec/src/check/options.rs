@@ -36,14 +36,14 @@ pub(super) fn options(
     written: Option<&At<Raw>>,
     owner: Owner<'_>,
 ) -> serde_json::Value {
-    let none = Node {
+    let absent = Node {
         id: u32::MAX,
         span: owner.anchor,
         value: Value::Null,
     };
     let node = written
         .and_then(|raw| document.find(raw.value.0))
-        .unwrap_or(&none);
+        .unwrap_or(&absent);
     let anchor = written.map_or(owner.anchor, |raw| raw.span);
     let mut found = Vec::new();
     secrets(node, &mut found);

@@ -9,7 +9,7 @@ use super::retry;
 use super::schedule::schedule;
 use super::step::{Steps, step};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Pipeline, PipelineId, Retry, TableRef};
+use crate::model::{DomainName, Pipeline, PipelineId, Retry, TableRef};
 use crate::read::nearest;
 use crate::source::Span;
 use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec};
@@ -155,6 +155,10 @@ fn unknown_domain(context: &Context<'_>, spec: &PipelineSpec, names: &Names<'_>)
     let finding = Diagnostic::error(&UNKNOWN_DOMAIN, spec.domain.span, message);
     let near = nearest(&spec.domain, names.domains.keys().copied())
         .and_then(|near| names.domains.get(near));
+    // A domain whose own name is wrong is reported there.
+    if near.is_some_and(|near| near.name.parse::<DomainName>().is_err()) {
+        return;
+    }
     context.report(match near {
         Some(near) => finding
             .also(near.name.span, "a domain with a similar name")

@@ -104,48 +104,50 @@ fn quarantine(
     rule: &RuleSpec,
 ) -> Option<TableRef> {
     let (table, span) = match &written.quarantine {
-        Some(name) => match name.parse::<TableRef>() {
-            Ok(table) => (table, name.span),
-            Err(error) => {
-                let message = format!("`{}` is no table of the lake: {error}", name.value);
-                steps.context.report(
-                    Diagnostic::error(&BAD_NAME, name.span, message)
-                        .help("write `namespace.table`"),
-                );
-                return None;
-            }
-        },
-        None => {
-            let loads = loads_of(steps, &written.on);
-            let named = loads
-                .iter()
-                .filter(|load| load.connection.is_none())
-                .find_map(|load| load.table.parse().ok());
-            let Some(TableRef { namespace, name }) = named else {
-                if steps.doc.whole {
-                    let message = "there is no table for the rows that this rule takes out";
-                    let finding =
-                        Diagnostic::error(&QUARANTINE_WITHOUT_LOAD, rule.otherwise.span, message);
-                    steps
-                        .context
-                        .report(finding.help("add `quarantine: namespace.table` to the check"));
-                }
-                return None;
-            };
-            (
-                TableRef {
-                    namespace,
-                    name: format!("{name}_quarantine"),
-                },
-                rule.otherwise.span,
-            )
-        }
+        Some(name) => (named(steps, name)?, name.span),
+        None => (beside(steps, written, rule)?, rule.otherwise.span),
     };
-    super::load::own_namespace(steps, &table, span)?;
+    if written.quarantine.is_some() {
+        super::load::own_namespace(steps, &table, span)?;
+    }
     steps.writes_table(TableUse {
         table: table.clone(),
         step: step.name.value.clone(),
         span,
     });
     Some(table)
+}
+
+/// The table of this name.
+fn named(steps: &Steps<'_>, name: &At<String>) -> Option<TableRef> {
+    match name.parse() {
+        Ok(table) => Some(table),
+        Err(error) => {
+            let message = format!("`{}` is no table of the lake: {error}", name.value);
+            let finding = Diagnostic::error(&BAD_NAME, name.span, message);
+            steps
+                .context
+                .report(finding.help("write `namespace.table`"));
+            None
+        }
+    }
+}
+
+/// The table beside the one that the checked rows end in.
+fn beside(steps: &Steps<'_>, written: &CheckSpec, rule: &RuleSpec) -> Option<TableRef> {
+    let loads = loads_of(steps, &written.on);
+    let mut to_lake = loads.iter().filter(|load| load.connection.is_none());
+    let beside: Option<TableRef> = to_lake.find_map(|load| load.table.parse().ok());
+    if let Some(TableRef { namespace, name }) = beside {
+        let name = format!("{name}_quarantine");
+        return Some(TableRef { namespace, name });
+    }
+    if steps.doc.whole {
+        let message = "there is no table for the rows that this rule takes out";
+        let finding = Diagnostic::error(&QUARANTINE_WITHOUT_LOAD, rule.otherwise.span, message);
+        steps
+            .context
+            .report(finding.help("add `quarantine: namespace.table` to the check"));
+    }
+    None
 }

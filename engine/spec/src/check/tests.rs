@@ -1,78 +1,15 @@
 //! Whole projects in, findings out.
 
+mod never_panics;
+mod two;
+
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::check;
-use crate::connectors::{
-    Capability, Connectors, Incremental, OptionsOf, SinkCapability, SourceCapability,
-};
 use crate::diagnostic::Diagnostics;
 use crate::model::{ExtractMode, Lag, Project, Schedule, StepKind, Target};
 use crate::source::SourceFile;
-
-/// Two connectors: one for tables, one for files.
-struct Two;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "options are only read here, never used")]
-struct Database {
-    host: String,
-    #[serde(default)]
-    port: u16,
-    #[serde(default)]
-    tags: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-impl Connectors for Two {
-    fn kinds(&self) -> Vec<&'static str> {
-        vec!["database", "files"]
-    }
-
-    fn capability(&self, kind: &str) -> Option<Capability> {
-        let sink = SinkCapability {
-            append: true,
-            replace: true,
-            merge: false,
-        };
-        match kind {
-            "database" => Some(Capability {
-                source: Some(SourceCapability {
-                    queries: true,
-                    incremental: Incremental::Column,
-                }),
-                sink: Some(sink),
-            }),
-            "files" => Some(Capability {
-                source: Some(SourceCapability {
-                    queries: false,
-                    incremental: Incremental::Files,
-                }),
-                sink: None,
-            }),
-            _ => None,
-        }
-    }
-
-    fn check_options(
-        &self,
-        kind: &str,
-        place: OptionsOf,
-        options: &mut dyn erased_serde::Deserializer<'_>,
-    ) -> Result<(), erased_serde::Error> {
-        if kind == "database" && place == OptionsOf::Connection {
-            erased_serde::deserialize::<Database>(options).map(drop)
-        } else {
-            erased_serde::deserialize::<Nothing>(options).map(drop)
-        }
-    }
-}
+use two::Two;
 
 const PROJECT: &str = "kind: Project\nname: clinic\nversion: 1\n";
 const HIS: &str =
@@ -183,7 +120,7 @@ fn a_good_project_is_a_project() {
         panic!()
     };
     assert!(
-        matches!(&extract.mode, ExtractMode::Incremental(by) if by.lag == Some(Lag::Time(Duration::from_secs(300))))
+        matches!(&extract.mode, ExtractMode::Incremental(by) if by.lag == Some(Lag::Time(Duration::from_mins(5))))
     );
     assert_eq!(extract.splits.target_rows, Some(500_000));
     let StepKind::Transform(transform) = &pipeline.steps[1].kind else {
@@ -211,10 +148,7 @@ fn every_mistake_has_its_place() {
     expect(
         "connection: his",
         "connection: hs",
-        &[
-            "unused-connection his.yaml:2:7",
-            "unknown-connection visits.yaml:8:19",
-        ],
+        &["unknown-connection visits.yaml:8:19"],
     );
     expect(
         "domain: medicine",
@@ -254,12 +188,13 @@ fn every_mistake_has_its_place() {
     expect(
         "table: medicine.visit_daily",
         "table: finance.visit_daily",
-        &[
-            "foreign-namespace visits.yaml:18:69",
-            "foreign-namespace visits.yaml:23:14",
-        ],
+        &["foreign-namespace visits.yaml:23:14"],
     );
     expect("MON-FRI", "MON-FRY", &["bad-cron visits.yaml:4:19"]);
+}
+
+#[test]
+fn every_form_has_its_place() {
     expect(
         "Europe/Moscow",
         "Europe/Moskow",
@@ -284,12 +219,12 @@ fn every_mistake_has_its_place() {
     expect(
         "count(*) > 0",
         "count(*) >",
-        &["sql-syntax visits.yaml:19:46"],
+        &["sql-syntax visits.yaml:19:38"],
     );
     expect(
         "otherwise: fail",
         "otherwise: drop",
-        &["bad-rule visits.yaml:19:60"],
+        &["bad-rule visits.yaml:19:65"],
     );
     expect(
         "name: sane",
@@ -300,7 +235,7 @@ fn every_mistake_has_its_place() {
         "from: visit_daily",
         "from: publish",
         &[
-            "quarantine-without-load visits.yaml:18:69",
+            "quarantine-without-load visits.yaml:18:73",
             "cycle visits.yaml:22:13",
             "no-rows visits.yaml:22:13",
         ],
@@ -336,8 +271,8 @@ fn reading_reports_everything_at_once() {
         "host: h, port2: 1, tags: [1, x, y]",
         &[
             "unknown-field his.yaml:4:21",
-            "wrong-value his.yaml:4:42",
-            "wrong-value his.yaml:4:45",
+            "wrong-value his.yaml:4:41",
+            "wrong-value his.yaml:4:44",
         ],
     );
     expect("port: 1_433", "port: 70000", &["wrong-value his.yaml:4:27"]);
@@ -369,19 +304,19 @@ fn yaml_that_is_refused() {
         "name: clinic",
         "<<: { name: clinic }",
         &[
-            "yaml-syntax project.yaml:2:1",
             "missing-field project.yaml:1:7",
+            "yaml-syntax project.yaml:2:1",
         ],
     );
     expect(
         "version: 1\n",
         "version: 1\n---\nkind: Project\n",
-        &["yaml-syntax project.yaml:4:1"],
+        &["yaml-syntax project.yaml:5:1"],
     );
     expect(
         "version: 1",
         "version: [1",
-        &["yaml-syntax project.yaml:4:1"],
+        &["yaml-syntax project.yaml:3:10"],
     );
     expect(
         "version: 1",
@@ -391,22 +326,105 @@ fn yaml_that_is_refused() {
     expect(
         "host: h",
         "host: h, password: hunter2",
+        &["secret-in-clear his.yaml:4:31"],
+    );
+}
+
+#[test]
+fn options_are_read_by_their_connector() {
+    let good =
+        "host: h, password: { env: X }, tls: { verify: { ca: x } }, settings: { a: 1, b: 2.5 }";
+    let (_, found) = with("host: h", good);
+    assert!(found.is_empty(), "{}", found.render(false));
+    expect(
+        "host: h",
+        "host: h, tls: of",
+        &["wrong-value his.yaml:4:26"],
+    );
+    expect(
+        "host: h",
+        "host: h, tls: { verify: { cb: x } }",
+        &["unknown-field his.yaml:4:38"],
+    );
+    expect(
+        "host: h",
+        "host: h, tls: verify",
+        &["missing-field his.yaml:4:26"],
+    );
+    expect(
+        "host: h",
+        "host: h, settings: { a: x, b: y }",
+        &["wrong-value his.yaml:4:36", "wrong-value his.yaml:4:42"],
+    );
+    expect(
+        "host: h",
+        "host: h, password: { env: X, file: y }",
+        &["wrong-value his.yaml:4:21"],
+    );
+    expect(
+        "host: h",
+        "host: h, password: 5",
+        &["secret-in-clear his.yaml:4:31", "wrong-value his.yaml:4:31"],
+    );
+    expect("host: h, ", "", &["missing-field his.yaml:4:1"]);
+    expect(
+        "options: { host: h, port: 1_433 }\n",
+        "",
+        &["missing-field his.yaml:3:12"],
+    );
+}
+
+#[test]
+fn environments_are_checked_whole() {
+    let prod = "version: 1\nenvironments:\n  prod:\n    connections:\n";
+    let his = "      his: { options: { host: p, prot: 1 } }\n      hers: { options: {} }\n";
+    expect(
+        "version: 1\n",
+        &format!("{prod}{his}"),
         &[
-            "secret-in-clear his.yaml:4:31",
-            "unknown-field his.yaml:4:21",
+            "unknown-field project.yaml:7:34",
+            "unknown-connection project.yaml:8:7",
         ],
+    );
+    let mut files = good();
+    files[0].1 =
+        format!("kind: Project\nname: clinic\n{prod}      his: {{ options: {{ host: p }} }}\n");
+    let files = files.into_iter();
+    let files = files.map(|(path, text)| SourceFile {
+        path: path.into(),
+        bytes: text.into_bytes(),
+    });
+    let files: Vec<SourceFile> = files.collect();
+    let (project, found) = check(files.clone(), Some("prod"), &Two);
+    assert!(found.is_empty(), "{}", found.render(false));
+    assert_eq!(
+        project
+            .unwrap()
+            .connections
+            .values()
+            .next()
+            .unwrap()
+            .options["host"],
+        "p"
+    );
+    assert_eq!(
+        places(&check(files, Some("prd"), &Two).1),
+        ["unknown-environment project.yaml:2:7"]
     );
 }
 
 #[test]
 fn a_secret_is_not_shown() {
-    let (_, found) = with("host: h,", "host: h, password: hunter2,");
-    let secret = found
-        .iter()
-        .find(|finding| finding.code() == "secret-in-clear")
-        .unwrap();
-    let alone = Diagnostics::new(vec![secret.clone()], std::sync::Arc::default());
-    assert!(!alone.render(false).contains("hunter2"));
+    for secret in [
+        "password: hunter2, porrt: 1",
+        "pasword: 1, token: hunter2",
+        "password: 77, tls: of",
+    ] {
+        let (_, found) = with("host: h,", &format!("host: h, {secret},"));
+        let text = found.render(false);
+        assert!(text.contains("secret-in-clear"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("77"), "{text}");
+    }
 }
 
 #[test]
@@ -454,7 +472,11 @@ fn circles_are_shown_whole() {
 
 #[test]
 fn a_file_that_cannot_be_read_hides_what_may_be_in_it() {
-    expect("kind: Connection", "kind: [", &["yaml-syntax his.yaml:1:1"]);
+    expect(
+        "kind: Connection",
+        "kind: [",
+        &["yaml-syntax his.yaml:3:10"],
+    );
 }
 
 #[test]
@@ -479,70 +501,5 @@ fn schemas_refuse_unknown_keys() {
             schema["properties"]["name"]["description"].is_string(),
             "{name}"
         );
-    }
-}
-
-mod never_panics {
-    use proptest::prelude::*;
-
-    use super::{Two, check, good};
-    use crate::source::SourceFile;
-
-    fn run(files: Vec<(String, Vec<u8>)>) {
-        let files = files
-            .into_iter()
-            .map(|(path, bytes)| SourceFile { path, bytes })
-            .collect();
-        let (project, found) = check(files, Some("prod"), &Two);
-        // An environment that is not there is always a finding.
-        assert!(project.is_none() && !found.is_empty());
-        let _ = (found.render(true), found.to_json());
-    }
-
-    fn owned() -> Vec<(String, Vec<u8>)> {
-        good()
-            .into_iter()
-            .map(|(path, text)| (path.to_owned(), text.into_bytes()))
-            .collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
-
-        #[test]
-        fn on_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300), end in "[a-z]{1,3}\\.(yaml|sql)") {
-            let mut files = owned();
-            files.push((end, bytes));
-            run(files);
-        }
-
-        #[test]
-        fn on_any_yaml(text in "([ \\-:{}\\[\\]\"'|>&*!#,\n]|kind|name|Pipeline|steps|load|é){0,60}") {
-            let mut files = owned();
-            files.push(("x.yaml".to_owned(), text.into_bytes()));
-            run(files);
-        }
-
-        #[test]
-        fn on_changed_specs(changes in proptest::collection::vec((any::<u8>(), any::<u16>(), 0_u8..6, any::<u8>()), 1..5)) {
-            let mut files = owned();
-            let count = files.len();
-            for (file, at, what, byte) in changes {
-                let bytes = &mut files[usize::from(file) % count].1;
-                let at = usize::from(at) % (bytes.len() + 1);
-                match what {
-                    0 => bytes.insert(at, byte),
-                    1 => bytes.truncate(at),
-                    2 => drop(bytes.drain(at.saturating_sub(usize::from(byte) / 4)..at)),
-                    3 => bytes.insert(at, b" :-[]{}|>'\"\n#"[usize::from(byte) % 12]),
-                    4 => {
-                        let copy = bytes[..at].to_vec();
-                        bytes.extend(copy);
-                    }
-                    _ => bytes.reverse(),
-                }
-            }
-            run(files);
-        }
     }
 }

@@ -58,6 +58,15 @@ pub(super) fn connections(context: &Context<'_>, written: &Written<'_>) {
                 .map(|name| name.as_str()),
         );
     }
+    // A name that is not there was meant to be one that is.
+    let known: BTreeSet<&str> = written
+        .connections
+        .iter()
+        .map(|doc| doc.spec.name.as_str())
+        .collect();
+    if !used.is_subset(&known) {
+        return;
+    }
     for doc in &written.connections {
         let name = &doc.spec.name;
         if !used.contains(name.as_str()) {

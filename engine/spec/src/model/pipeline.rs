@@ -45,7 +45,7 @@ impl Default for Retry {
             attempts: 4,
             backoff: Backoff {
                 initial: Duration::from_secs(1),
-                max: Duration::from_secs(120),
+                max: Duration::from_mins(2),
             },
             deadline: None,
         }

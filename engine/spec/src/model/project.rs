@@ -54,11 +54,11 @@ pub enum Catalog {
         uri: String,
         /// The warehouse's name there.
         warehouse: Option<String>,
-        /// `id:secret` for OAuth2 client credentials.
+        /// `id:secret` for OAuth 2 client credentials.
         credential: Option<SecretRef>,
         /// A bearer token.
         token: Option<SecretRef>,
-        /// The OAuth2 scope.
+        /// The OAuth 2 scope.
         scope: Option<String>,
         /// Whether the catalog hands out the credentials for the files.
         vended_credentials: bool,

@@ -91,7 +91,7 @@ fn parse(text: &str) -> Result<cron::Schedule, String> {
     }
     let fields: Vec<&str> = text.split_whitespace().collect();
     let (seconds, rest) = match fields.as_slice() {
-        [rest @ ..] if rest.len() == 5 => ("0", rest),
+        rest if rest.len() == 5 => ("0", rest),
         [seconds, rest @ ..] if rest.len() == 5 => (*seconds, rest),
         _ => return Err(format!("it has {} fields", fields.len())),
     };

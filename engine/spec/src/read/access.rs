@@ -50,11 +50,11 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
             if self.reading.is_cut(node) {
                 continue;
             }
-            if let Some(fields) = self.fields {
-                if !fields.contains(&key.text.as_str()) {
-                    self.reading.unknown_field(self.mapping, key, fields);
-                    continue;
-                }
+            if let Some(fields) = self.fields
+                && !fields.contains(&key.text.as_str())
+            {
+                self.reading.unknown_field(self.mapping, key, fields);
+                continue;
             }
             self.current = Some((key, node));
             let read = seed.deserialize(KeyReader { key });
@@ -178,8 +178,8 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
 
     fn unit_variant(self) -> Result<(), ReadError> {
         match self.content {
-            None => Ok(()),
-            Some((
+            None
+            | Some((
                 Node {
                     value: Value::Null, ..
                 },

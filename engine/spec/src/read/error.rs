@@ -50,7 +50,7 @@ impl ReadError {
     }
 }
 
-/// `known: `a`, `b``; nothing where nothing is known.
+/// The words that are known, in a sentence; nothing where nothing is known.
 fn one_of(known: &[&str]) -> Option<String> {
     let mut words: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
     words.sort_unstable();

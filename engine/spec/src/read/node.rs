@@ -54,7 +54,7 @@ impl<'a, 'de> Reader<'a, 'de> {
         match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Int(value) => self.number(*value, visitor),
+            Value::Int(value) => number(*value, visitor),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(value) => visitor.visit_borrowed_str(value),
             Value::Sequence(items) => visitor.visit_seq(Elements::new(items, self.reading)),
@@ -64,19 +64,9 @@ impl<'a, 'de> Reader<'a, 'de> {
         }
     }
 
-    fn number<V: Visitor<'de>>(self, value: i128, visitor: V) -> Result<V::Value, ReadError> {
-        if let Ok(value) = i64::try_from(value) {
-            return visitor.visit_i64(value);
-        }
-        match u64::try_from(value) {
-            Ok(value) => visitor.visit_u64(value),
-            Err(_) => Err(ReadError::new("this number is too large")),
-        }
-    }
-
     fn integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Int(value) => self.number(*value, visitor),
+            Value::Int(value) => number(*value, visitor),
             _ => self.wrong("a whole number"),
         }
     }
@@ -141,6 +131,16 @@ impl<'a, 'de> Reader<'a, 'de> {
     }
 }
 
+fn number<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, ReadError> {
+    if let Ok(value) = i64::try_from(value) {
+        return visitor.visit_i64(value);
+    }
+    match u64::try_from(value) {
+        Ok(value) => visitor.visit_u64(value),
+        Err(_) => Err(ReadError::new("this number is too large")),
+    }
+}
+
 /// What a value is, in plain words.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
@@ -172,7 +172,7 @@ impl<'de> Reader<'_, 'de> {
     fn real<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Float(value) => visitor.visit_f64(*value),
-            Value::Int(value) => self.number(*value, visitor),
+            Value::Int(value) => number(*value, visitor),
             _ => self.wrong("a number"),
         }
     }

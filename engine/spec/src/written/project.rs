@@ -142,13 +142,13 @@ pub(crate) struct RestSpec {
     /// The warehouse's name in it.
     #[serde(default)]
     pub(crate) warehouse: Option<String>,
-    /// A reference to `id:secret` of OAuth2 client credentials.
+    /// A reference to `id:secret` of OAuth 2 client credentials.
     #[serde(default)]
     pub(crate) credential: Option<SecretSpec>,
     /// A reference to a bearer token.
     #[serde(default)]
     pub(crate) token: Option<SecretSpec>,
-    /// The OAuth2 scope.
+    /// The OAuth 2 scope.
     #[serde(default)]
     pub(crate) scope: Option<String>,
     /// Whether the catalog hands out the credentials for the files.
@@ -166,7 +166,7 @@ pub(crate) enum WarehouseSpec {
         path: At<String>,
     },
     /// A bucket of S3, MinIO or another store with that interface.
-    S3(S3Spec),
+    S3(Box<S3Spec>),
 }
 
 /// A place in an S3 bucket.

@@ -32,11 +32,16 @@ impl Bars {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self, names: &[StepName]) {
-        let mut steps = self.steps();
-        for (_, (bar, _)) in std::mem::take(&mut *steps) {
+    /// Takes the bars off the screen.
+    pub(super) fn clear(&self) {
+        for (_, (bar, _)) in std::mem::take(&mut *self.steps()) {
             bar.finish_and_clear();
         }
+    }
+
+    fn plan(&self, names: &[StepName]) {
+        self.clear();
+        let mut steps = self.steps();
         let width = names
             .iter()
             .map(|name| name.as_str().chars().count())

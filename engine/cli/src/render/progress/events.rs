@@ -1,7 +1,11 @@
 //! One log event for what begins, ends and is decided, for machines.
 
 use run::{Progress, ProgressEvent};
+use spec::model::Otherwise;
 use tracing::info;
+
+/// The name under which these events are filtered; it stands in `LAKEWRIGHT_LOG`.
+const PROGRESS: &str = "lakewright::progress";
 
 /// Everything but the increments, which would be a line for each batch of rows.
 pub(super) struct Events;
@@ -15,13 +19,13 @@ impl Progress for Events {
                     .map(ToString::to_string)
                     .collect::<Vec<_>>()
                     .join(",");
-                info!(event = "planned", steps, "planned");
+                info!(target: PROGRESS, event = "planned", steps, "planned");
             }
             ProgressEvent::StepStarted { step } => {
-                info!(event = "step_started", %step, "step started");
+                info!(target: PROGRESS, event = "step_started", %step, "step started");
             }
             ProgressEvent::StepFinished { step, rows } => {
-                info!(event = "step_finished", %step, rows, "step finished");
+                info!(target: PROGRESS, event = "step_finished", %step, rows, "step finished");
             }
             ProgressEvent::Check {
                 step,
@@ -29,7 +33,7 @@ impl Progress for Events {
                 failed,
                 otherwise,
             } => {
-                info!(event = "checked", %step, rule, failed, ?otherwise, "checked");
+                info!(target: PROGRESS, event = "checked", %step, rule, failed, otherwise = word(otherwise), "checked");
             }
             ProgressEvent::Committed {
                 step,
@@ -38,10 +42,20 @@ impl Progress for Events {
                 snapshot,
                 already,
             } => {
-                info!(event = "committed", %step, target, rows, snapshot, already, "committed");
+                info!(target: PROGRESS, event = "committed", %step, table = target, rows, snapshot, already, "committed");
             }
-            ProgressEvent::Note { text } => info!(event = "note", "{text}"),
+            ProgressEvent::Note { text } => info!(target: PROGRESS, event = "note", "{text}"),
             ProgressEvent::Read { .. } | ProgressEvent::Wrote { .. } => {}
         }
+    }
+}
+
+/// The word as specs write it.
+const fn word(otherwise: Otherwise) -> &'static str {
+    match otherwise {
+        Otherwise::Warn => "warn",
+        Otherwise::Drop => "drop",
+        Otherwise::Quarantine => "quarantine",
+        Otherwise::Fail => "fail",
     }
 }

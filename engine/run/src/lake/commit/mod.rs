@@ -7,6 +7,8 @@
 mod snapshot;
 mod summary;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

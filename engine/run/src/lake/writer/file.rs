@@ -23,11 +23,12 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens a file; `first` are the rows that come first, which show how its columns are best encoded.
     pub(super) async fn open(shape: &Shape, location: String, first: &RecordBatch) -> Result<Self> {
+        let encoding = properties(first, !shape.spec.is_unpartitioned())?;
         let output = shape
             .file_io
             .new_output(&location)
             .map_err(|error| failed("a data file cannot be made")(error).with("file", &location))?;
-        let writer = ParquetWriterBuilder::new(properties(first)?, shape.schema.clone())
+        let writer = ParquetWriterBuilder::new(encoding, shape.schema.clone())
             .build(output)
             .await
             .map_err(|error| failed("a data file cannot be made")(error).with("file", &location))?;

@@ -57,19 +57,21 @@ impl Lane {
         if enough {
             self.encode(shape).await?;
         }
-        match self
-            .file
-            .take_if(|file| file.bytes() >= shape.target_file_bytes)
-        {
-            Some(file) => file.finish(shape, &self.partition).await,
-            None => Ok(None),
+        if self.encoded_bytes() < shape.target_file_bytes {
+            return Ok(None);
         }
+        self.close(shape).await
     }
 
     /// Ends the lane.
     pub(super) async fn finish(mut self, shape: &Shape) -> Result<Option<DataFile>> {
         self.encode(shape).await?;
-        match self.file {
+        self.close(shape).await
+    }
+
+    /// Closes the file that is open.
+    pub(super) async fn close(&mut self, shape: &Shape) -> Result<Option<DataFile>> {
+        match self.file.take() {
             Some(file) => file.finish(shape, &self.partition).await,
             None => Ok(None),
         }
@@ -80,9 +82,14 @@ impl Lane {
         &self.folder
     }
 
-    /// Bytes in memory.
+    /// Bytes of rows that wait.
+    pub(super) const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Bytes of the open file that may still be in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting_bytes + self.file.as_ref().map_or(0, OpenFile::held_bytes)
+        self.file.as_ref().map_or(0, OpenFile::held_bytes)
     }
 
     /// Bytes of the file that is open.
@@ -96,7 +103,7 @@ impl Lane {
     }
 
     /// Moves the waiting rows into the file, sorted where the table is.
-    async fn encode(&mut self, shape: &Shape) -> Result<()> {
+    pub(super) async fn encode(&mut self, shape: &Shape) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         (self.waiting_rows, self.waiting_bytes) = (0, 0);
         let Some(first) = waiting.first() else {

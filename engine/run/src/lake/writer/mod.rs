@@ -1,7 +1,7 @@
 //! Writes rows into data files that no table refers to yet.
 //!
 //! Bounded memory whatever the number of partitions: rows wait in lanes, one a partition, and when they together hold
-//! too much the fullest lane becomes a file. Knows nothing of catalogs, runs and commits.
+//! too much the fullest are encoded and the largest files closed. Knows nothing of catalogs, runs and commits.
 
 mod file;
 mod lane;
@@ -23,10 +23,10 @@ pub(super) use self::shape::Shape;
 use self::split::Splitter;
 use super::schema::Conform;
 
-/// Bytes that the lanes of one writer may hold together, rows and half-encoded files.
-const MAX_HELD_BYTES: usize = 64 << 20;
-/// Files one writer may have open: each costs its buffers even when nearly empty.
-const MAX_OPEN_FILES: usize = 32;
+/// Bytes of rows that may wait in the lanes of one writer, before they are encoded.
+const MAX_WAITING_BYTES: usize = 24 << 20;
+/// Bytes that the open files of one writer may hold in memory: encoded rows, and what being open costs.
+const MAX_OPEN_BYTES: usize = 64 << 20;
 
 /// Files written and not yet part of any table.
 #[derive(Default)]
@@ -144,21 +144,28 @@ impl StageWriter {
         Ok(())
     }
 
-    /// Makes files of the fullest lanes until the others hold little enough.
+    /// Encodes the rows of the fullest lanes and closes the largest files until the rest is small enough.
     async fn make_room(&mut self) -> Result<()> {
+        while self.lanes.values().map(Lane::waiting_bytes).sum::<usize>() > MAX_WAITING_BYTES {
+            let fullest = self
+                .lanes
+                .values_mut()
+                .max_by_key(|lane| lane.waiting_bytes());
+            let Some(lane) = fullest else { break };
+            lane.encode(&self.shape).await?;
+        }
         loop {
-            let held: usize = self.lanes.values().map(Lane::held_bytes).sum();
             let open = self.lanes.values().filter(|lane| lane.is_open()).count();
-            if held <= MAX_HELD_BYTES && open <= MAX_OPEN_FILES {
+            let encoded: usize = self.lanes.values().map(Lane::held_bytes).sum();
+            if open == 0 || encoded + open * self.shape.open_file_bytes <= MAX_OPEN_BYTES {
                 return Ok(());
             }
-            let fullest = self.lanes.iter().max_by_key(|(_, lane)| lane.held_bytes());
-            let Some(partition) = fullest.map(|(partition, _)| partition.clone()) else {
-                return Ok(());
-            };
-            if let Some(lane) = self.lanes.remove(&partition) {
-                self.written.files.extend(lane.finish(&self.shape).await?);
-            }
+            let largest = self
+                .lanes
+                .values_mut()
+                .max_by_key(|lane| lane.encoded_bytes());
+            let Some(lane) = largest else { return Ok(()) };
+            self.written.files.extend(lane.close(&self.shape).await?);
         }
     }
 }

@@ -17,16 +17,22 @@ use crate::lake::failure::failed;
 /// Bytes of a value that its folder shows; the folder is for people, files are told apart by their names.
 const FOLDER_VALUE_BYTES: usize = 64;
 
+/// What a column of an open file costs: a compressor of its own, tables of its dictionary, the page being filled.
+const OPEN_COLUMN_BYTES: usize = 192 << 10;
+
 /// What every file of a stage has in common.
 pub(in crate::lake) struct Shape {
     pub(super) file_io: FileIO,
     pub(super) schema: SchemaRef,
     pub(super) arrow: ArrowSchema,
     pub(super) spec: PartitionSpecRef,
-    /// Columns that must have the table's very type: those that partitions are computed from.
+    /// Columns that must have the table's very type: all where there are partitions. These are computed from it, and
+    /// rows of one partition in a layout of views would keep those of all others in memory.
     pub(super) exact: BTreeSet<String>,
     pub(super) target_file_bytes: usize,
     pub(super) sort: Vec<SortKey>,
+    /// What an open file costs besides the rows in it.
+    pub(super) open_file_bytes: usize,
     /// What a file that is sorted as a whole may say of itself.
     pub(super) sort_order_id: Option<i32>,
     data_folder: String,
@@ -47,11 +53,12 @@ impl Shape {
         let arrow = schema_to_arrow_schema(&schema)
             .map_err(failed("the table has a column that cannot be written"))?;
         let spec = Arc::clone(metadata.default_partition_spec());
-        let sources = spec.fields().iter().map(|field| field.source_id);
-        let exact = sources
-            .filter_map(|id| schema.name_by_field_id(id))
-            .map(str::to_owned)
-            .collect();
+        let names = arrow.fields().iter().map(|field| field.name().clone());
+        let exact = if spec.is_unpartitioned() {
+            BTreeSet::new()
+        } else {
+            names.collect()
+        };
         let properties = metadata.properties();
         let data_folder = properties.get("write.data.path").cloned();
         let known = metadata
@@ -62,6 +69,7 @@ impl Shape {
             file_io,
             sort: sort_keys(sort, &schema),
             sort_order_id: known.and_then(|order| i32::try_from(order.order_id).ok()),
+            open_file_bytes: schema.field_id_to_fields().len() * OPEN_COLUMN_BYTES,
             schema,
             arrow,
             spec,
