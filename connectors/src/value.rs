@@ -109,9 +109,9 @@ pub enum Predicate {
     /// The column is not NULL.
     IsNotNull(String),
     /// All of them hold.
-    And(Vec<Predicate>),
+    And(Vec<Self>),
     /// One of them holds.
-    Or(Vec<Predicate>),
+    Or(Vec<Self>),
 }
 
 /// How far a source has been read.
