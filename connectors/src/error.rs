@@ -179,12 +179,18 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
-        Self::new(ErrorKind::InvalidData, "data could not be turned into columns").caused_by(error)
+        Self::new(
+            ErrorKind::InvalidData,
+            "data could not be turned into columns",
+        )
+        .caused_by(error)
     }
 }

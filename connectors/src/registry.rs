@@ -27,7 +27,10 @@ pub fn all() -> &'static [&'static dyn AnyConnector] {
 
 /// The connector of this kind.
 pub fn find(kind: &str) -> Option<&'static dyn AnyConnector> {
-    CONNECTORS.iter().copied().find(|connector| connector.kind() == kind)
+    CONNECTORS
+        .iter()
+        .copied()
+        .find(|connector| connector.kind() == kind)
 }
 
 /// Reads options from any format, so that whoever holds the text can say where a mistake is.
@@ -43,9 +46,17 @@ pub trait AnyConnector: Send + Sync {
     /// The JSON Schemas of `options:` in a connection, an extract and a load.
     fn schemas(&self, generator: &mut SchemaGenerator) -> OptionSchemas;
     /// Checks `options:` without I/O, at one of the three places where they are written.
-    fn check(&self, place: OptionsOf, options: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>;
+    fn check(
+        &self,
+        place: OptionsOf,
+        options: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<(), erased_serde::Error>;
     /// Opens a connection with options that were checked.
-    async fn open(&self, options: serde_json::Value, opening: Opening<'_>) -> Result<Box<dyn Connection>>;
+    async fn open(
+        &self,
+        options: serde_json::Value,
+        opening: Opening<'_>,
+    ) -> Result<Box<dyn Connection>>;
 }
 
 /// Where options are written.
@@ -96,7 +107,11 @@ impl<C: Connector> AnyConnector for Erased<C> {
         }
     }
 
-    fn check(&self, place: OptionsOf, options: &mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error> {
+    fn check(
+        &self,
+        place: OptionsOf,
+        options: &mut dyn erased_serde::Deserializer<'_>,
+    ) -> Result<(), erased_serde::Error> {
         match place {
             OptionsOf::Connection => erased_serde::deserialize::<C::Options>(options).map(drop),
             OptionsOf::Read => erased_serde::deserialize::<C::ReadOptions>(options).map(drop),
@@ -104,11 +119,18 @@ impl<C: Connector> AnyConnector for Erased<C> {
         }
     }
 
-    async fn open(&self, options: serde_json::Value, opening: Opening<'_>) -> Result<Box<dyn Connection>> {
+    async fn open(
+        &self,
+        options: serde_json::Value,
+        opening: Opening<'_>,
+    ) -> Result<Box<dyn Connection>> {
         let options = serde_json::from_value(options).map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, "the options of the connection do not fit its connector")
-                .with("connector", C::KIND)
-                .caused_by(error)
+            Error::new(
+                ErrorKind::InvalidInput,
+                "the options of the connection do not fit its connector",
+            )
+            .with("connector", C::KIND)
+            .caused_by(error)
         })?;
         C::open(options, opening).await
     }

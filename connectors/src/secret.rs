@@ -33,7 +33,10 @@ impl<'de> Deserialize<'de> for SecretRef {
                 ))
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<SecretRef, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<SecretRef, A::Error> {
                 use serde::de::Error as _;
                 let reference = match map.next_key::<String>()?.as_deref() {
                     Some("env") => SecretRef::Env(map.next_value()?),
@@ -43,7 +46,9 @@ impl<'de> Deserialize<'de> for SecretRef {
                 };
                 match map.next_key::<String>()? {
                     None => Ok(reference),
-                    Some(_) => Err(A::Error::custom("a secret has one place: `env` or `file`, not both")),
+                    Some(_) => Err(A::Error::custom(
+                        "a secret has one place: `env` or `file`, not both",
+                    )),
                 }
             }
         }

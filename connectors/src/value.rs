@@ -40,7 +40,9 @@ impl fmt::Display for Literal {
             Self::Decimal(value) | Self::Text(value) | Self::Uuid(value) => f.write_str(value),
             Self::Date(days) => {
                 let date = chrono::DateTime::from_timestamp(i64::from(*days) * 86_400, 0);
-                date.map_or(Err(fmt::Error), |date| write!(f, "{}", date.format("%Y-%m-%d")))
+                date.map_or(Err(fmt::Error), |date| {
+                    write!(f, "{}", date.format("%Y-%m-%d"))
+                })
             }
             Self::Timestamp(micros) => write_micros(f, *micros, ""),
             Self::TimestampTz(micros) => write_micros(f, *micros, "Z"),

@@ -11,7 +11,8 @@ use crate::services;
 const KILLS: u64 = 50;
 const ROWS: i64 = 20_000;
 
-const CONNECTION: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
+const CONNECTION: &str =
+    "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
 
 const PIPELINE: &str = r#"kind: Pipeline
 name: p
@@ -34,15 +35,21 @@ steps:
 "#;
 
 fn scene() -> Scene {
-    let scene = Scene::with(&[("connections/files.yaml", CONNECTION), ("pipelines/p.yaml", PIPELINE)]);
+    let scene = Scene::with(&[
+        ("connections/files.yaml", CONNECTION),
+        ("pipelines/p.yaml", PIPELINE),
+    ]);
     for file in 0..2 {
         let rows = (0..ROWS / 2).map(|row| format!("{},{}\n", row + file * ROWS / 2, row % 97));
-        scene.write(&format!("data/rows-{file}.csv"), &format!("id,amount\n{}", rows.collect::<String>()));
+        scene.write(
+            &format!("data/rows-{file}.csv"),
+            &format!("id,amount\n{}", rows.collect::<String>()),
+        );
     }
     scene
 }
 
-/// A small generator of numbers that a seed repeats (SplitMix64).
+/// A small generator of numbers that a seed repeats (`SplitMix64`).
 struct Numbers(u64);
 
 impl Numbers {
@@ -71,7 +78,10 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
     whole.good(&["run", "d/p"]);
     let length = started.elapsed();
     let expected = whole.query(CONTENT);
-    assert!(expected[0].starts_with(&format!("{ROWS},{ROWS},")), "{expected:?}");
+    assert!(
+        expected[0].starts_with(&format!("{ROWS},{ROWS},")),
+        "{expected:?}"
+    );
 
     let (mut killed, mut resumed) = (0, 0);
     for kill in 0..kills {
@@ -91,8 +101,15 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
         let told = String::from_utf8_lossy(&again.stderr);
         assert!(again.status.success(), "kill {kill}, seed {seed}\n{told}");
         resumed += u64::from(told.contains("going on with run"));
-        assert_eq!(scene.query(CONTENT), expected, "kill {kill}, seed {seed}\n{told}");
+        assert_eq!(
+            scene.query(CONTENT),
+            expected,
+            "kill {kill}, seed {seed}\n{told}"
+        );
     }
     println!("{kills} tries: {killed} killed, {resumed} of these went on with the interrupted run");
-    assert!(killed > kills / 3, "the kills came too late to prove anything: {killed} of {kills}");
+    assert!(
+        killed > kills / 3,
+        "the kills came too late to prove anything: {killed} of {kills}"
+    );
 }

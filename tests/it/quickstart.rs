@@ -9,7 +9,10 @@ use crate::scene::Scene;
 fn promised() -> (String, String) {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let text = fs::read_to_string(readme).unwrap();
-    let query = text.lines().find_map(|line| line.trim().strip_prefix("'SELECT nation")).unwrap();
+    let query = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("'SELECT nation"))
+        .unwrap();
     let query = format!("SELECT nation{}", query.trim_end_matches('\''));
     let (_, after) = text.split_once("The answer:\n\n```\n").unwrap();
     let (answer, _) = after.split_once("```").unwrap();
@@ -31,12 +34,24 @@ fn it_prints_the_promised_answer_again_and_again() {
 fn other_engines_read_the_same_rows() {
     let scene = Scene::copy_of("specs/quickstart");
     scene.good(&["run", "--all"]);
-    let Some(orders) = scene.read_with_others("shop.orders") else { return };
+    let Some(orders) = scene.read_with_others("shop.orders") else {
+        return;
+    };
     assert_eq!(orders.count, 6000);
-    assert!(orders.columns.contains(&("o_totalprice".to_owned(), "decimal(15, 2)".to_owned())), "{:?}", orders.columns);
+    assert!(
+        orders
+            .columns
+            .contains(&("o_totalprice".to_owned(), "decimal(15, 2)".to_owned())),
+        "{:?}",
+        orders.columns
+    );
     let revenue = scene.read_with_others("shop.revenue").unwrap();
     let ours = scene.query("SELECT count(*), sum(orders) FROM shop.revenue");
-    let theirs: u64 = revenue.rows.iter().map(|row| row.get(2).and_then(serde_json::Value::as_u64).unwrap()).sum();
+    let theirs: u64 = revenue
+        .rows
+        .iter()
+        .map(|row| row.get(2).and_then(serde_json::Value::as_u64).unwrap())
+        .sum();
     assert_eq!(ours, [format!("{},{theirs}", revenue.count)]);
 }
 
@@ -50,7 +65,10 @@ fn a_new_file_is_read_and_a_known_one_is_not() {
     assert_eq!(scene.query("SELECT count(*) FROM shop.orders"), ["3167"]);
     fs::rename(&kept, &late).unwrap();
     scene.good(&["run", "shop/orders"]);
-    assert_eq!(scene.query("SELECT count(*), count(DISTINCT o_orderkey) FROM shop.orders"), ["6000,6000"]);
+    assert_eq!(
+        scene.query("SELECT count(*), count(DISTINCT o_orderkey) FROM shop.orders"),
+        ["6000,6000"]
+    );
     scene.good(&["run", "shop/orders"]);
     assert_eq!(scene.query("SELECT count(*) FROM shop.orders"), ["6000"]);
 }

@@ -32,7 +32,9 @@ state: { sqlite: { path: lake/state.db } }
 impl Scene {
     /// A folder with nothing in it.
     pub(crate) fn empty() -> Self {
-        Self { folder: TempDir::new().expect("a folder") }
+        Self {
+            folder: TempDir::new().expect("a folder"),
+        }
     }
 
     /// A project on the embedded default with one domain, `d`, and these files.
@@ -49,7 +51,10 @@ impl Scene {
     /// A copy of a folder of the repository.
     pub(crate) fn copy_of(folder: &str) -> Self {
         let scene = Self::empty();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join(folder);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the root")
+            .join(folder);
         copy(&from, scene.path());
         scene
     }
@@ -77,14 +82,20 @@ impl Scene {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.start(arguments).wait_with_output().expect("the binary ends")
+        self.start(arguments)
+            .wait_with_output()
+            .expect("the binary ends")
     }
 
     /// Runs the binary and expects it to end well; what it printed.
     pub(crate) fn good(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?} ended with {}\n{told}", output.status);
+        assert!(
+            output.status.success(),
+            "{arguments:?} ended with {}\n{told}",
+            output.status
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -104,16 +115,25 @@ impl Scene {
 
     /// What PyIceberg and DuckDB, in agreement, read from a table of the embedded catalog.
     pub(crate) fn read_with_others(&self, table: &str) -> Option<ReadBack> {
-        let catalog = format!("sqlite:///{}", self.path().join("lake/catalog.db").display());
+        let catalog = format!(
+            "sqlite:///{}",
+            self.path().join("lake/catalog.db").display()
+        );
         let seen = services::read_from_catalog(table, &["--sql", &catalog])?;
         let both = services::read_with_others(&seen.metadata_location)?;
-        assert_eq!(both.rows_sha256, seen.rows_sha256, "the catalog points at what both read");
+        assert_eq!(
+            both.rows_sha256, seen.rows_sha256,
+            "the catalog points at what both read"
+        );
         Some(both)
     }
 }
 
 fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a folder of the repository").flatten() {
+    for entry in fs::read_dir(from)
+        .expect("a folder of the repository")
+        .flatten()
+    {
         let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             if entry.file_name() != "lake" {

@@ -30,7 +30,7 @@ pub(super) enum Encoder {
     /// Row groups, closed by size.
     Parquet(Box<ArrowWriter<Vec<u8>>>),
     /// Lines of text.
-    Text(Text),
+    Text(Box<Text>),
 }
 
 /// Lines of text, compressed on the way.
@@ -84,10 +84,10 @@ impl Encoder {
             },
             Format::Ndjson => Lines::Ndjson,
         };
-        Ok(Self::Text(Text {
+        Ok(Self::Text(Box::new(Text {
             lines,
             compressor: Compressor::new(compression)?,
-        }))
+        })))
     }
 
     /// Takes a batch; gives the bytes that are ready.

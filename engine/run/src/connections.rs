@@ -24,11 +24,19 @@ impl Connections {
     /// None is open yet.
     pub(crate) fn new(root: PathBuf) -> Self {
         let secrets = ProjectSecrets::new(root.clone());
-        Self { root, secrets, open: Mutex::new(BTreeMap::new()) }
+        Self {
+            root,
+            secrets,
+            open: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// The connection of this name, opened if it is not.
-    pub(crate) async fn get(&self, project: &Project, name: &ConnectionName) -> Result<Arc<dyn Connection>> {
+    pub(crate) async fn get(
+        &self,
+        project: &Project,
+        name: &ConnectionName,
+    ) -> Result<Arc<dyn Connection>> {
         let mut open = self.open.lock().await;
         if let Some(connection) = open.get(name) {
             return Ok(Arc::clone(connection));
@@ -36,7 +44,11 @@ impl Connections {
         let spec = project.connections.get(name).ok_or_else(|| missing(name))?;
         let connector = registry::find(&spec.connector).ok_or_else(|| missing(name))?;
         let sessions = spec.limits.sessions.unwrap_or(DEFAULT_SESSIONS).max(1);
-        let opening = Opening { root: &self.root, secrets: &self.secrets, sessions };
+        let opening = Opening {
+            root: &self.root,
+            secrets: &self.secrets,
+            sessions,
+        };
         let connection = connector
             .open(spec.options.clone(), opening)
             .await
@@ -48,6 +60,9 @@ impl Connections {
 }
 
 fn missing(name: &ConnectionName) -> Error {
-    Error::new(ErrorKind::NotFound, format!("the project has no connection `{name}`"))
-        .help("the plan was made for another version of the project: plan again")
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the project has no connection `{name}`"),
+    )
+    .help("the plan was made for another version of the project: plan again")
 }

@@ -36,7 +36,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { memory_bytes: 2 << 30, parallel, scratch: None }
+        Self {
+            memory_bytes: 2 << 30,
+            parallel,
+            scratch: None,
+        }
     }
 }
 
@@ -127,7 +131,11 @@ impl Engine {
         let session = self.session()?;
         for relation in session.relations(sql)? {
             if let [namespace, name] = relation.as_slice()
-                && let Some(table) = self.lake().await?.table(&TableId::new(namespace, name)).await?
+                && let Some(table) = self
+                    .lake()
+                    .await?
+                    .table(&TableId::new(namespace, name))
+                    .await?
             {
                 session.register_lake_table(namespace, name, table.provider())?;
             }
@@ -139,8 +147,15 @@ impl Engine {
     }
 
     /// The newest runs, the newest first.
-    pub async fn runs(&self, pipeline: Option<&PipelineId>, limit: usize) -> Result<Vec<RunRecord>> {
-        self.state().await?.runs(pipeline, u32::try_from(limit).unwrap_or(u32::MAX)).await
+    pub async fn runs(
+        &self,
+        pipeline: Option<&PipelineId>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>> {
+        self.state()
+            .await?
+            .runs(pipeline, u32::try_from(limit).unwrap_or(u32::MAX))
+            .await
     }
 
     /// Asks every part of the world that the project names whether it is there.
@@ -158,20 +173,28 @@ impl Engine {
             Ok(lake) => lake.probe().await,
             Err(error) => Err(error),
         };
-        findings.push(Finding { subject: "lake".to_owned(), outcome: lake });
+        findings.push(Finding {
+            subject: "lake".to_owned(),
+            outcome: lake,
+        });
         let state = self.runs(None, 1).await.map(|runs| match runs.first() {
             Some(run) => format!("last run {}", run.run),
             None => "no run yet".to_owned(),
         });
-        findings.push(Finding { subject: "state".to_owned(), outcome: state });
+        findings.push(Finding {
+            subject: "state".to_owned(),
+            outcome: state,
+        });
         findings
     }
 
     pub(crate) fn pipeline(&self, id: &PipelineId) -> Result<&Pipeline> {
-        self.project
-            .pipelines
-            .get(id)
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the project has no pipeline `{id}`")))
+        self.project.pipelines.get(id).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the project has no pipeline `{id}`"),
+            )
+        })
     }
 
     pub(crate) async fn connection(&self, name: &ConnectionName) -> Result<Arc<dyn Connection>> {
@@ -179,12 +202,17 @@ impl Engine {
     }
 
     pub(crate) async fn lake(&self) -> Result<&Lake> {
-        self.lake.get_or_try_init(|| async { open::lake(&self.project.lake, &self.root) }).await
+        self.lake
+            .get_or_try_init(|| async { open::lake(&self.project.lake, &self.root) })
+            .await
     }
 
     pub(crate) async fn state(&self) -> Result<&dyn StateStore> {
         let secrets = crate::secret::ProjectSecrets::new(self.root.clone());
-        let state = self.state.get_or_try_init(|| state::open(&self.project.state, &self.root, &secrets)).await?;
+        let state = self
+            .state
+            .get_or_try_init(|| state::open(&self.project.state, &self.root, &secrets))
+            .await?;
         Ok(state.as_ref())
     }
 
@@ -197,7 +225,10 @@ impl Engine {
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.settings.scratch.clone().unwrap_or_else(std::env::temp_dir)
+        self.settings
+            .scratch
+            .clone()
+            .unwrap_or_else(std::env::temp_dir)
     }
 
     pub(crate) const fn parallel(&self) -> usize {
@@ -210,9 +241,15 @@ impl Engine {
 
     /// The plan of the newest run of a pipeline that succeeded.
     pub(crate) async fn last_success(&self, pipeline: &PipelineId) -> Result<Option<Plan>> {
-        let runs = self.state().await?.runs(Some(pipeline), RUNS_LOOKED_AT).await?;
+        let runs = self
+            .state()
+            .await?
+            .runs(Some(pipeline), RUNS_LOOKED_AT)
+            .await?;
         let succeeded = runs.into_iter().find(|run| {
-            run.events.last().is_some_and(|event| event.event == RunEvent::Succeeded)
+            run.events
+                .last()
+                .is_some_and(|event| event.event == RunEvent::Succeeded)
         });
         Ok(succeeded.and_then(|run| planned(&run)))
     }
@@ -228,5 +265,8 @@ pub(crate) fn planned(run: &RunRecord) -> Option<Plan> {
 
 /// How many loads a plan has.
 pub(crate) fn loads(plan: &Plan) -> usize {
-    plan.steps.iter().filter(|step| matches!(step.action, Action::Load(_))).count()
+    plan.steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Load(_)))
+        .count()
 }

@@ -8,12 +8,13 @@ use connectors::{Error, ErrorKind, Read, Result, Watermark};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Extract, ExtractMode, From, Load, Pipeline, Splits, Step, StepKind, StepName, TableRef, Target, Transform,
+    Check, Extract, ExtractMode, From, Load, Pipeline, Splits, Step, StepKind, StepName, TableRef,
+    Target, Transform,
 };
 use spec::plan::{Action, ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 
-use crate::open::table_id;
 use crate::engine::Engine;
+use crate::open::table_id;
 use crate::query::{RowCondition, Session, columns_of};
 use crate::watermark;
 
@@ -27,7 +28,9 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
         schemas: BTreeMap::new(),
     };
     for name in graph.order(pipeline) {
-        let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else { continue };
+        let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
+            continue;
+        };
         let looked_up = match &step.kind {
             StepKind::Extract(extract) => survey.extract(graph, step, extract).await,
             StepKind::Transform(transform) => survey.transform(step, transform).await,
@@ -51,23 +54,27 @@ struct Survey<'a> {
 
 impl Survey<'_> {
     fn learn(&mut self, step: &StepName, schema: &SchemaRef) -> Result<()> {
-        self.session.register_step(step.as_str(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
+        self.session
+            .register_step(step.as_str(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
         self.schemas.insert(step.clone(), Arc::clone(schema));
         Ok(())
     }
 
     async fn extract(&mut self, graph: &Graph, step: &Step, extract: &Extract) -> Result<()> {
         let connection = self.engine.connection(&extract.connection).await?;
-        let source = connection
-            .source()
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be read from"))?;
+        let source = connection.source().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "this connection cannot be read from",
+            )
+        })?;
         let mut read = read_of(extract);
         let mut window = None;
         if let ExtractMode::Incremental(by) = &extract.mode {
             let last = self.last(graph, step).await?;
             read.window = Some(watermark::for_source(&watermark::window(by, None, None)?)?);
             let until = source.highest(&read).await?;
-            let planned = watermark::window(by, last, until)?;
+            let planned = watermark::window(by, last.as_ref(), until)?;
             read.window = Some(watermark::for_source(&planned)?);
             window = Some(planned);
         }
@@ -77,7 +84,14 @@ impl Survey<'_> {
         if let Some(window) = &window {
             require_columns(window, &schema)?;
         }
-        self.facts.extracts.insert(step.name.clone(), ExtractFacts { columns, window, how: scan.describe() });
+        self.facts.extracts.insert(
+            step.name.clone(),
+            ExtractFacts {
+                columns,
+                window,
+                how: scan.describe(),
+            },
+        );
         self.learn(&step.name, &schema)
     }
 
@@ -88,26 +102,37 @@ impl Survey<'_> {
         }
         let frame = self.session.query(&transform.sql).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
-        self.facts.transforms.insert(step.name.clone(), columns_of(&schema)?);
+        self.facts
+            .transforms
+            .insert(step.name.clone(), columns_of(&schema)?);
         self.learn(&step.name, &schema)
     }
 
     async fn lake_table(&self, table: &TableRef) -> Result<Option<i64>> {
         let found = self.engine.lake().await?.table(&table_id(table)).await?;
         let found = found.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("the lake has no table `{table}` yet"))
-                .help("run the pipeline that loads it first")
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the lake has no table `{table}` yet"),
+            )
+            .help("run the pipeline that loads it first")
         })?;
-        self.session.register_lake_table(&table.namespace, &table.name, found.provider())?;
+        self.session
+            .register_lake_table(&table.namespace, &table.name, found.provider())?;
         Ok(found.snapshot_id())
     }
 
     /// Conditions are planned here so that a run never starts with one that cannot be.
     async fn check(&mut self, step: &Step, check: &Check) -> Result<()> {
-        let Some(schema) = self.schemas.get(&check.on).cloned() else { return Ok(()) };
+        let Some(schema) = self.schemas.get(&check.on).cloned() else {
+            return Ok(());
+        };
         for rule in &check.rules {
             let planned = if rule.aggregate {
-                self.session.query(&format!("SELECT {} FROM \"{}\"", rule.expect, check.on)).await.map(drop)
+                self.session
+                    .query(&format!("SELECT {} FROM \"{}\"", rule.expect, check.on))
+                    .await
+                    .map(drop)
             } else {
                 RowCondition::plan(&self.session, &rule.expect, &schema).map(drop)
             };
@@ -129,11 +154,17 @@ impl Survey<'_> {
             Target::Connection { connection, table } => {
                 let connection = self.engine.connection(connection).await?;
                 let sink = connection.sink().ok_or_else(|| {
-                    Error::new(ErrorKind::Unsupported, "this connection cannot be written to")
+                    Error::new(
+                        ErrorKind::Unsupported,
+                        "this connection cannot be written to",
+                    )
                 })?;
                 let schema = sink.table(table).await?;
                 let columns = schema.map(|schema| columns_of(&schema)).transpose()?;
-                TableFacts { columns, snapshot: None }
+                TableFacts {
+                    columns,
+                    snapshot: None,
+                }
             }
         };
         self.facts.targets.insert(step.name.clone(), facts);
@@ -145,8 +176,13 @@ impl Survey<'_> {
     async fn last(&self, graph: &Graph, extract: &Step) -> Result<Option<Watermark>> {
         let mut said: Option<(&StepName, Option<Watermark>)> = None;
         for step in &self.pipeline.steps {
-            let StepKind::Load(load) = &step.kind else { continue };
-            if !graph.extracts_of(self.pipeline, &step.name).contains(&extract.name) {
+            let StepKind::Load(load) = &step.kind else {
+                continue;
+            };
+            if !graph
+                .extracts_of(self.pipeline, &step.name)
+                .contains(&extract.name)
+            {
                 continue;
             }
             let here = self.last_of(load, extract).await?;
@@ -165,23 +201,34 @@ impl Survey<'_> {
                 let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else {
                     return Ok(None);
                 };
-                let Some(text) = found.watermark(&pipeline.to_string(), extract.name.as_str()) else {
+                let Some(text) = found.watermark(&pipeline.to_string(), extract.name.as_str())
+                else {
                     return Ok(None);
                 };
                 let json = serde_json::from_str(&text).map_err(|error| {
-                    Error::new(ErrorKind::InvalidData, "a watermark in a snapshot cannot be read")
-                        .with("table", table)
-                        .caused_by(error)
+                    Error::new(
+                        ErrorKind::InvalidData,
+                        "a watermark in a snapshot cannot be read",
+                    )
+                    .with("table", table)
+                    .caused_by(error)
                 })?;
                 watermark::from_json(&json).map(Some)
             }
             // Other systems keep no watermarks of ours: the last run that succeeded says what it read.
             Target::Connection { .. } => {
-                let Some(plan) = self.engine.last_success(pipeline).await? else { return Ok(None) };
-                let Some(Action::Extract(planned)) = plan.step(&extract.name).map(|step| &step.action) else {
+                let Some(plan) = self.engine.last_success(pipeline).await? else {
                     return Ok(None);
                 };
-                let until = planned.window.as_ref().and_then(|window| window.until.as_ref());
+                let Some(Action::Extract(planned)) =
+                    plan.step(&extract.name).map(|step| &step.action)
+                else {
+                    return Ok(None);
+                };
+                let until = planned
+                    .window
+                    .as_ref()
+                    .and_then(|window| window.until.as_ref());
                 until.map(watermark::from_json).transpose()
             }
         }
@@ -190,10 +237,20 @@ impl Survey<'_> {
 
 /// A full read of what an extract names.
 fn read_of(extract: &Extract) -> Read {
-    read_from(&extract.from, &extract.columns, &extract.splits, &extract.options)
+    read_from(
+        &extract.from,
+        &extract.columns,
+        &extract.splits,
+        &extract.options,
+    )
 }
 
-fn read_from(from: &From, columns: &[String], splits: &Splits, options: &serde_json::Value) -> Read {
+fn read_from(
+    from: &From,
+    columns: &[String],
+    splits: &Splits,
+    options: &serde_json::Value,
+) -> Read {
     Read {
         from: match from {
             From::Table(table) => connectors::From::Table(table.clone()),
@@ -203,29 +260,47 @@ fn read_from(from: &From, columns: &[String], splits: &Splits, options: &serde_j
         predicate: None,
         limit: None,
         window: None,
-        splits: connectors::SplitBy { column: splits.by.clone(), target_rows: splits.target_rows },
+        splits: connectors::SplitBy {
+            column: splits.by.clone(),
+            target_rows: splits.target_rows,
+        },
         options: options.clone(),
     }
 }
 
 /// A full read of what a planned extract names.
 pub(crate) fn read_of_planned(extract: &PlannedExtract) -> Read {
-    read_from(&extract.from, &extract.projection, &extract.splits, &extract.options)
+    read_from(
+        &extract.from,
+        &extract.projection,
+        &extract.splits,
+        &extract.options,
+    )
 }
 
 /// The watermark and key columns must be among those that are read.
 fn require_columns(window: &PlannedWindow, schema: &SchemaRef) -> Result<()> {
-    for column in window.column.iter().chain(window.edge.key().unwrap_or_default()) {
+    for column in window
+        .column
+        .iter()
+        .chain(window.edge.key().unwrap_or_default())
+    {
         if schema.field_with_name(column).is_err() {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("the extract has no column `{column}`"))
-                .help("the watermark and the columns of `key` must be among `columns`"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the extract has no column `{column}`"),
+            )
+            .help("the watermark and the columns of `key` must be among `columns`"));
         }
     }
     Ok(())
 }
 
 fn disagree(one: &StepName, other: &StepName) -> Error {
-    Error::new(ErrorKind::Conflict, format!("the loads `{one}` and `{other}` have read to different places"))
-        .help("give the new load a pipeline of its own, or start both anew with new tables")
-        .retry(false)
+    Error::new(
+        ErrorKind::Conflict,
+        format!("the loads `{one}` and `{other}` have read to different places"),
+    )
+    .help("give the new load a pipeline of its own, or start both anew with new tables")
+    .retry(false)
 }

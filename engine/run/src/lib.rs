@@ -12,6 +12,7 @@ mod open;
 mod progress;
 mod project;
 mod query;
+mod recorder;
 mod runner;
 mod scratch;
 mod secret;

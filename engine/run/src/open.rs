@@ -17,23 +17,34 @@ pub(crate) fn table_id(table: &TableRef) -> TableId {
 pub(crate) fn lake(spec: &LakeSpec, root: &Path) -> Result<Lake> {
     let secrets = ProjectSecrets::new(root);
     let resolve = |secret: &SecretRef| secrets.resolve(&reference(secret));
-    let optional = |secret: &Option<SecretRef>| -> Result<Option<Secret>> { secret.as_ref().map(resolve).transpose() };
+    let optional = |secret: &Option<SecretRef>| -> Result<Option<Secret>> {
+        secret.as_ref().map(resolve).transpose()
+    };
     let catalog = match &spec.catalog {
-        Catalog::Sqlite { path } => CatalogOptions::Sqlite { path: root.join(path) },
+        Catalog::Sqlite { path } => CatalogOptions::Sqlite {
+            path: root.join(path),
+        },
         Catalog::Postgres { url } => CatalogOptions::Postgres { url: resolve(url)? },
-        Catalog::Rest { uri, warehouse, credential, token, scope, vended_credentials } => {
-            CatalogOptions::Rest(RestOptions {
-                uri: uri.clone(),
-                warehouse: warehouse.clone(),
-                credential: optional(credential)?,
-                token: optional(token)?,
-                scope: scope.clone(),
-                vended: *vended_credentials,
-            })
-        }
+        Catalog::Rest {
+            uri,
+            warehouse,
+            credential,
+            token,
+            scope,
+            vended_credentials,
+        } => CatalogOptions::Rest(RestOptions {
+            uri: uri.clone(),
+            warehouse: warehouse.clone(),
+            credential: optional(credential)?,
+            token: optional(token)?,
+            scope: scope.clone(),
+            vended: *vended_credentials,
+        }),
     };
     let warehouse = match &spec.warehouse {
-        Warehouse::Local { path } => WarehouseOptions::Local { path: root.join(path) },
+        Warehouse::Local { path } => WarehouseOptions::Local {
+            path: root.join(path),
+        },
         Warehouse::S3(place) => WarehouseOptions::S3(S3Options {
             bucket: place.bucket.clone(),
             prefix: place.prefix.clone(),

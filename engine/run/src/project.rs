@@ -37,34 +37,57 @@ pub fn load_project(root: &Path, environment: Option<&str>) -> Result<Loaded> {
     for path in paths {
         files.push(read(root, &path)?);
     }
-    let specs = files.iter().filter(|file| !file.path.ends_with(".sql")).count();
+    let specs = files
+        .iter()
+        .filter(|file| {
+            Path::new(&file.path)
+                .extension()
+                .is_some_and(|end| end != "sql")
+        })
+        .count();
     let (project, diagnostics) = spec::check(files, environment, &Registry);
-    Ok(Loaded { project, diagnostics, files: specs })
+    Ok(Loaded {
+        project,
+        diagnostics,
+        files: specs,
+    })
 }
 
 fn collect(root: &Path, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::LimitExceeded, "folders of specs are nested too deeply")
-            .with("folder", folder.display()));
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            "folders of specs are nested too deeply",
+        )
+        .with("folder", folder.display()));
     }
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
         let entry = entry.map_err(|error| unreadable(folder, error))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), error))?;
-        if name.starts_with('.') || (kind.is_dir() && folder == root && SKIPPED.contains(&name.as_ref())) {
+        let kind = entry
+            .file_type()
+            .map_err(|error| unreadable(&entry.path(), error))?;
+        if name.starts_with('.')
+            || (kind.is_dir() && folder == root && SKIPPED.contains(&name.as_ref()))
+        {
             continue;
         }
         let path = entry.path();
         if kind.is_dir() {
             collect(root, &path, depth + 1, paths)?;
-        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "sql") {
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml" || end == "sql")
+        {
             paths.push(path);
         }
         if paths.len() > MAX_FILES {
-            return Err(Error::new(ErrorKind::LimitExceeded, "there are too many spec files")
-                .with("folder", root.display())
-                .with("limit", MAX_FILES));
+            return Err(
+                Error::new(ErrorKind::LimitExceeded, "there are too many spec files")
+                    .with("folder", root.display())
+                    .with("limit", MAX_FILES),
+            );
         }
     }
     Ok(())
@@ -74,19 +97,30 @@ fn read(root: &Path, path: &Path) -> Result<SourceFile> {
     use std::io::Read as _;
     let file = std::fs::File::open(path).map_err(|error| unreadable(path, error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+    file.take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(path, error))?;
     let relative = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-    Ok(SourceFile { path: parts.join("/"), bytes })
+    Ok(SourceFile {
+        path: parts.join("/"),
+        bytes,
+    })
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let (kind, help) = match error.kind() {
-        std::io::ErrorKind::NotFound => (ErrorKind::NotFound, Some("`--project DIR` names the folder that holds `project.yaml`")),
+        std::io::ErrorKind::NotFound => (
+            ErrorKind::NotFound,
+            Some("`--project DIR` names the folder that holds `project.yaml`"),
+        ),
         std::io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, None),
         _ => (ErrorKind::Unavailable, None),
     };
-    let error = Error::new(kind, "specs cannot be read").with("path", path.display()).caused_by(error).retry(false);
+    let error = Error::new(kind, "specs cannot be read")
+        .with("path", path.display())
+        .caused_by(error)
+        .retry(false);
     match help {
         Some(help) => error.help(help),
         None => error,
@@ -98,7 +132,10 @@ pub struct Registry;
 
 impl spec::Connectors for Registry {
     fn kinds(&self) -> Vec<&'static str> {
-        registry::all().iter().map(|connector| connector.kind()).collect()
+        registry::all()
+            .iter()
+            .map(|connector| connector.kind())
+            .collect()
     }
 
     fn capability(&self, kind: &str) -> Option<spec::Capability> {

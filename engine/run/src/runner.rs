@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
 use crate::execute::{Committed, Executor, committed_before};
 use crate::progress::{Progress, ProgressEvent};
+use crate::recorder::Recorder;
 use crate::scratch::Scratch;
 use crate::state::{RunEvent, RunId};
 
@@ -40,40 +41,74 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<RunReport> {
         let pipeline = self.pipeline(id)?;
-        let _lock = self.state().await?.lock(id).await?;
+        let lock = self.state().await?.lock(id).await?;
         let chosen = self.choose(pipeline, sealed, progress.as_ref()).await?;
-        let steps = chosen.plan.steps.iter().map(|step| step.name.clone()).collect();
+        let steps = chosen
+            .plan
+            .steps
+            .iter()
+            .map(|step| step.name.clone())
+            .collect();
         progress.event(ProgressEvent::Planned { steps });
         let done = Box::pin(self.attempts(pipeline, &chosen, &progress, &cancel)).await;
-        self.conclude(&chosen, done).await
+        let report = self.conclude(&chosen, done).await;
+        if let Err(error) = lock.release().await {
+            // It goes with the process at the latest; the run itself is over.
+            tracing::warn!(%error, pipeline = %id, "the pipeline's lock could not be given back");
+        }
+        report
     }
 
     /// Goes on with a run that was left behind, or starts a new one.
-    async fn choose(&self, pipeline: &Pipeline, sealed: Option<Plan>, progress: &dyn Progress) -> Result<Chosen> {
+    async fn choose(
+        &self,
+        pipeline: &Pipeline,
+        sealed: Option<Plan>,
+        progress: &dyn Progress,
+    ) -> Result<Chosen> {
         let left = self.state().await?.unfinished(&pipeline.id).await?;
         let fresh = self.plan(&pipeline.id).await?;
         if let Some(left) = left {
-            let attempts = left.events.iter().filter(|event| matches!(event.event, RunEvent::Started { .. })).count();
+            let attempts = left
+                .events
+                .iter()
+                .filter(|event| matches!(event.event, RunEvent::Started { .. }))
+                .count();
             match planned(&left) {
                 Some(plan) if plan.spec == fresh.spec => {
                     progress.event(ProgressEvent::Note {
                         text: format!("going on with run {}, which was interrupted", left.run),
                     });
-                    let attempt = u32::try_from(attempts).unwrap_or(u32::MAX).saturating_add(1);
-                    return Ok(Chosen { run: left.run, plan, attempt, resumed: true });
+                    let attempt = u32::try_from(attempts)
+                        .unwrap_or(u32::MAX)
+                        .saturating_add(1);
+                    return Ok(Chosen {
+                        run: left.run,
+                        plan,
+                        attempt,
+                        resumed: true,
+                    });
                 }
                 _ => {
                     let why = "the pipeline's spec has changed since it was interrupted".to_owned();
-                    self.record(left.run, &pipeline.id, RunEvent::Abandoned { why }).await?;
+                    self.record(left.run, &pipeline.id, RunEvent::Abandoned { why })
+                        .await?;
                 }
             }
         }
         let plan = match sealed {
-            Some(sealed) if sealed.fingerprint != fresh.fingerprint => return Err(moved(&sealed, &fresh)),
+            Some(sealed) if sealed.fingerprint != fresh.fingerprint => {
+                return Err(moved(&sealed, &fresh));
+            }
             Some(sealed) => sealed,
             None => fresh,
         };
-        Ok(Chosen { run: RunId::new(self.now()), plan, attempt: 1, resumed: false })
+        Ok(Chosen {
+            run: RunId::new(self.now()),
+            plan,
+            attempt: 1,
+            resumed: false,
+        })
     }
 
     /// Attempts until one succeeds or trying again cannot help.
@@ -100,13 +135,19 @@ impl Engine {
             };
             let tried = attempt - chosen.attempt + 1;
             let wait = backoff(&pipeline.retry, tried);
-            let late = pipeline.retry.deadline.is_some_and(|deadline| started.elapsed() + wait > deadline);
+            let late = pipeline
+                .retry
+                .deadline
+                .is_some_and(|deadline| started.elapsed() + wait > deadline);
             let hopeless = !error.is_retryable() || error.kind() == ErrorKind::Conflict;
             if hopeless || tried >= pipeline.retry.attempts || late {
                 return Err(error);
             }
             progress.event(ProgressEvent::Note {
-                text: format!("attempt {attempt} failed: {error}; trying again in {} s", wait.as_secs_f32()),
+                text: format!(
+                    "attempt {attempt} failed: {error}; trying again in {} s",
+                    wait.as_secs_f32()
+                ),
             });
             tokio::select! {
                 () = tokio::time::sleep(wait) => attempt += 1,
@@ -129,11 +170,18 @@ impl Engine {
         }
         let scratch = Scratch::create(&self.scratch(), &run)?;
         let folder = scratch.path().to_owned();
-        let mut executor = Executor::new(self, &chosen.plan, &run, Arc::clone(progress), folder)?;
-        tokio::select! {
-            staged = Box::pin(executor.stage()) => staged?,
-            () = cancel.cancelled() => return Err(cancelled()),
+        let recorder = Arc::new(Recorder::new(Arc::clone(progress)));
+        let watcher = Arc::clone(&recorder) as Arc<dyn Progress>;
+        let mut executor = Executor::new(self, &chosen.plan, &run, watcher, folder)?;
+        let staged = tokio::select! {
+            staged = Box::pin(executor.stage()) => staged,
+            () = cancel.cancelled() => Err(cancelled()),
+        };
+        for event in recorder.take() {
+            self.record(chosen.run, &chosen.plan.pipeline, event)
+                .await?;
         }
+        staged?;
         let mut committed = Vec::new();
         while let Some(done) = executor.commit_next().await? {
             let event = RunEvent::Committed {
@@ -142,21 +190,32 @@ impl Engine {
                 snapshot: done.snapshot,
                 rows: done.rows,
             };
-            self.record(chosen.run, &chosen.plan.pipeline, event).await?;
+            self.record(chosen.run, &chosen.plan.pipeline, event)
+                .await?;
             committed.push(done);
         }
         Ok(committed)
     }
 
     /// Writes down how the run ended, where it has.
-    async fn conclude(&self, chosen: &Chosen, done: Result<(u32, Vec<Committed>)>) -> Result<RunReport> {
+    async fn conclude(
+        &self,
+        chosen: &Chosen,
+        done: Result<(u32, Vec<Committed>)>,
+    ) -> Result<RunReport> {
         let pipeline = &chosen.plan.pipeline;
         let error = match done {
             Ok((attempt, committed)) => {
-                self.record(chosen.run, pipeline, RunEvent::Succeeded).await?;
+                self.record(chosen.run, pipeline, RunEvent::Succeeded)
+                    .await?;
                 let loads = committed.into_iter().map(report).collect();
                 let run = chosen.run.to_string();
-                return Ok(RunReport { run, attempt, resumed: chosen.resumed, loads });
+                return Ok(RunReport {
+                    run,
+                    attempt,
+                    resumed: chosen.resumed,
+                    loads,
+                });
             }
             Err(error) => error,
         };
@@ -166,16 +225,26 @@ impl Engine {
             Err(_) => true,
         };
         if half || error.kind() == ErrorKind::CommitUnknown {
-            return Err(error.with("run", format!("{}, open: run the pipeline again to finish it", chosen.run)));
+            return Err(error.with(
+                "run",
+                format!("{}, open: run the pipeline again to finish it", chosen.run),
+            ));
         }
-        let event =
-            if error.kind() == ErrorKind::Cancelled { RunEvent::Cancelled } else { RunEvent::failed(&error) };
+        let event = if error.kind() == ErrorKind::Cancelled {
+            RunEvent::Cancelled
+        } else {
+            RunEvent::failed(&error)
+        };
         self.record(chosen.run, pipeline, event).await?;
         Err(error.with("run", chosen.run))
     }
 
     async fn record(&self, run: RunId, pipeline: &PipelineId, event: RunEvent) -> Result<()> {
-        self.state().await?.append(run, pipeline, event, self.now()).await.map(drop)
+        self.state()
+            .await?
+            .append(run, pipeline, event, self.now())
+            .await
+            .map(drop)
     }
 }
 
@@ -190,13 +259,20 @@ fn report(done: Committed) -> LoadReport {
 }
 
 fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the run was stopped; nothing of it is visible")
+    Error::new(
+        ErrorKind::Cancelled,
+        "the run was stopped; nothing of it is visible",
+    )
 }
 
 /// The wait after the `tried`th attempt.
 fn backoff(retry: &Retry, tried: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(tried.saturating_sub(1).min(16));
-    retry.backoff.initial.saturating_mul(doubled).min(retry.backoff.max)
+    retry
+        .backoff
+        .initial
+        .saturating_mul(doubled)
+        .min(retry.backoff.max)
 }
 
 /// Says which steps are not what they were when the plan was made.
@@ -207,10 +283,13 @@ fn moved(sealed: &Plan, fresh: &Plan) -> Error {
         .filter(|step| sealed.step(&step.name).is_none_or(|then| then != *step))
         .map(|step| format!("`{}`", step.name))
         .collect();
-    Error::new(ErrorKind::Conflict, "the world has moved since the plan was made")
-        .with("steps", changed.join(", "))
-        .with("planned", &sealed.fingerprint)
-        .with("now", &fresh.fingerprint)
-        .help("plan again, look at what changed, and run the new plan")
-        .retry(false)
+    Error::new(
+        ErrorKind::Conflict,
+        "the world has moved since the plan was made",
+    )
+    .with("steps", changed.join(", "))
+    .with("planned", &sealed.fingerprint)
+    .with("now", &fresh.fingerprint)
+    .help("plan again, look at what changed, and run the new plan")
+    .retry(false)
 }

@@ -12,13 +12,18 @@ impl Scratch {
     pub(crate) fn create(parent: &Path, run: &str) -> Result<Self> {
         let path = parent.join(format!("lakewright-{run}"));
         let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Unavailable, "the run has no folder for its temporary files")
-                .with("folder", path.display())
-                .caused_by(error)
-                .retry(false)
+            Error::new(
+                ErrorKind::Unavailable,
+                "the run has no folder for its temporary files",
+            )
+            .with("folder", path.display())
+            .caused_by(error)
+            .retry(false)
         };
         match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
             _ => {}
         }
         std::fs::create_dir_all(&path).map_err(failed)?;

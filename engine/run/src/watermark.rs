@@ -10,24 +10,28 @@ use spec::plan::{PlannedWindow, WindowEdge};
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// The window of a read that goes on from `last` and ends at `until`.
-pub(crate) fn window(by: &WatermarkBy, last: Option<Watermark>, until: Option<Watermark>) -> Result<PlannedWindow> {
+pub(crate) fn window(
+    by: &WatermarkBy,
+    last: Option<&Watermark>,
+    until: Option<Watermark>,
+) -> Result<PlannedWindow> {
     // What was read stays read, even when the rows that were highest are gone.
-    let until = match (until, &last) {
+    let until = match (until, last) {
         (Some(Watermark::Files(mut files)), Some(Watermark::Files(read))) => {
             for (path, etag) in read {
                 files.entry(path.clone()).or_insert_with(|| etag.clone());
             }
             Some(Watermark::Files(files))
         }
-        (until, last) => until.or_else(|| last.clone()),
+        (until, last) => until.or_else(|| last.cloned()),
     };
-    let after = match (&last, &by.lag) {
-        (Some(Watermark::Value(value)), Some(lag)) => Some(Watermark::Value(less(value, *lag)?)),
-        _ => last.clone(),
+    let after = match (last, by.lag) {
+        (Some(Watermark::Value(value)), Some(lag)) => Some(Watermark::Value(less(value, lag)?)),
+        _ => last.cloned(),
     };
     Ok(PlannedWindow {
         column: by.column.clone(),
-        last: last.as_ref().map(to_json).transpose()?,
+        last: last.map(to_json).transpose()?,
         after: after.as_ref().map(to_json).transpose()?,
         until: until.as_ref().map(to_json).transpose()?,
         edge: edge(by),
@@ -37,7 +41,9 @@ pub(crate) fn window(by: &WatermarkBy, last: Option<Watermark>, until: Option<Wa
 
 /// A unique watermark without lag needs no second look; everything else is read again from the edge on and known by key.
 fn edge(by: &WatermarkBy) -> WindowEdge {
-    let Some(column) = &by.column else { return WindowEdge::Files };
+    let Some(column) = &by.column else {
+        return WindowEdge::Files;
+    };
     if by.unique && by.lag.is_none() && by.nulls != Nulls::Read {
         return WindowEdge::Exclusive;
     }
@@ -65,38 +71,54 @@ pub(crate) fn for_source(window: &PlannedWindow) -> Result<connectors::Window> {
 
 /// A watermark as plans and snapshots keep it.
 pub(crate) fn to_json(watermark: &Watermark) -> Result<serde_json::Value> {
-    serde_json::to_value(watermark)
-        .map_err(|error| Error::new(ErrorKind::Internal, "a watermark cannot be written down").caused_by(error))
+    serde_json::to_value(watermark).map_err(|error| {
+        Error::new(ErrorKind::Internal, "a watermark cannot be written down").caused_by(error)
+    })
 }
 
 /// A watermark that a plan or snapshot kept.
 pub(crate) fn from_json(json: &serde_json::Value) -> Result<Watermark> {
     serde_json::from_value(json.clone()).map_err(|error| {
-        Error::new(ErrorKind::InvalidData, "a watermark that was kept cannot be read")
-            .with("watermark", json)
-            .caused_by(error)
+        Error::new(
+            ErrorKind::InvalidData,
+            "a watermark that was kept cannot be read",
+        )
+        .with("watermark", json)
+        .caused_by(error)
     })
 }
 
 /// A value less a lag.
 fn less(value: &Literal, lag: Lag) -> Result<Literal> {
     Ok(match (value, lag) {
-        (Literal::Timestamp(micros), Lag::Time(lag)) => Literal::Timestamp(micros.saturating_sub(micros_of(lag))),
-        (Literal::TimestampTz(micros), Lag::Time(lag)) => Literal::TimestampTz(micros.saturating_sub(micros_of(lag))),
+        (Literal::Timestamp(micros), Lag::Time(lag)) => {
+            Literal::Timestamp(micros.saturating_sub(micros_of(lag)))
+        }
+        (Literal::TimestampTz(micros), Lag::Time(lag)) => {
+            Literal::TimestampTz(micros.saturating_sub(micros_of(lag)))
+        }
         (Literal::Date(days), Lag::Time(lag)) => {
-            let whole_days = i32::try_from(lag.as_secs().div_ceil(SECONDS_A_DAY)).unwrap_or(i32::MAX);
+            let whole_days =
+                i32::try_from(lag.as_secs().div_ceil(SECONDS_A_DAY)).unwrap_or(i32::MAX);
             Literal::Date(days.saturating_sub(whole_days))
         }
-        (Literal::Int(number), Lag::Number(lag)) => Literal::Int(number.saturating_sub_unsigned(lag)),
+        (Literal::Int(number), Lag::Number(lag)) => {
+            Literal::Int(number.saturating_sub_unsigned(lag))
+        }
         _ => {
             let help = match value {
-                Literal::Timestamp(_) | Literal::TimestampTz(_) | Literal::Date(_) => "write a duration, like `5m`",
+                Literal::Timestamp(_) | Literal::TimestampTz(_) | Literal::Date(_) => {
+                    "write a duration, like `5m`"
+                }
                 Literal::Int(_) => "write a whole number, like `1000`",
                 _ => "leave it out: only times, dates and whole numbers have one",
             };
-            return Err(Error::new(ErrorKind::InvalidInput, "the lag does not fit the watermark column")
-                .with("watermark", value)
-                .help(help));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the lag does not fit the watermark column",
+            )
+            .with("watermark", value)
+            .help(help));
         }
     })
 }
@@ -125,21 +147,32 @@ mod tests {
     fn a_lag_moves_the_start_and_makes_the_edge_inclusive() {
         let last = Some(Watermark::Value(Literal::TimestampTz(600 * MICROS)));
         let until = Some(Watermark::Value(Literal::TimestampTz(900 * MICROS)));
-        let window = window(&by(Some(Lag::Time(Duration::from_secs(300))), true), last, until).unwrap();
-        assert_eq!(window.after, Some(serde_json::json!({"value": {"timestamp_tz": 300 * MICROS}})));
-        assert_eq!(window.edge.key(), Some(&["id".to_owned(), "at".to_owned()][..]));
+        let window = window(
+            &by(Some(Lag::Time(Duration::from_mins(5))), true),
+            last.as_ref(),
+            until,
+        )
+        .unwrap();
+        assert_eq!(
+            window.after,
+            Some(serde_json::json!({"value": {"timestamp_tz": 300 * MICROS}}))
+        );
+        assert_eq!(
+            window.edge.key(),
+            Some(&["id".to_owned(), "at".to_owned()][..])
+        );
     }
 
     #[test]
     fn what_was_read_stays_read_when_the_source_is_emptied() {
         let last = Some(Watermark::Value(Literal::Int(7)));
-        let window = window(&by(None, true), last, None).unwrap();
+        let window = window(&by(None, true), last.as_ref(), None).unwrap();
         assert_eq!(window.until, window.after);
     }
 
     #[test]
     fn text_has_no_lag() {
         let last = Some(Watermark::Value(Literal::Text("b".to_owned())));
-        assert!(window(&by(Some(Lag::Number(5)), false), last, None).is_err());
+        assert!(window(&by(Some(Lag::Number(5)), false), last.as_ref(), None).is_err());
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::PollSender;
 
-use super::executor::Executor;
+use super::executor::{Executor, sizes};
 use super::load::StagedLoad;
 use super::quarantine::{Quarantine, Rejected};
 use super::rows::Rows;
@@ -31,17 +31,30 @@ const WAITING_BATCHES: usize = 2;
 impl Executor<'_> {
     /// Puts a check between a step and its readers.
     pub(super) async fn check(&mut self, step: &PlannedStep, check: &PlannedCheck) -> Result<()> {
-        let Some(input) = step.inputs.first() else { return Ok(()) };
+        let Some(input) = step.inputs.first() else {
+            return Ok(());
+        };
         let rows = self.take(input)?;
         let schema = rows.schema();
         let mut conditions = Vec::new();
-        for (at, rule) in check.rules.iter().enumerate().filter(|(_, rule)| !rule.aggregate) {
-            conditions.push((at, RowCondition::plan(&self.attempt.session, &rule.expect, &schema)?));
+        for (at, rule) in check
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| !rule.aggregate)
+        {
+            conditions.push((
+                at,
+                RowCondition::plan(&self.attempt.session, &rule.expect, &schema)?,
+            ));
         }
         let quarantine = Quarantine::open(&self.attempt, step, check, &schema).await?;
         let mut verdict = Verdict::new(step.name.clone(), check.rules.clone(), quarantine);
+        let passed = Arc::new(AtomicU64::new(0));
+        self.counts.push((step.name.clone(), Arc::clone(&passed)));
         let held = Arc::new(Held {
             step: step.name.clone(),
+            passed,
             rules: check.rules.clone(),
             conditions,
             failed: Arc::clone(&verdict.failed),
@@ -77,6 +90,7 @@ impl Executor<'_> {
 /// Row rules, ready to be held against batches.
 struct Held {
     step: StepName,
+    passed: Arc<AtomicU64>,
     rules: Vec<Rule>,
     conditions: Vec<(usize, RowCondition)>,
     failed: Arc<Vec<AtomicU64>>,
@@ -88,7 +102,9 @@ impl Held {
     async fn pass(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
         let mut keep: Option<BooleanArray> = None;
         for (at, condition) in &self.conditions {
-            let Some(rule) = self.rules.get(*at) else { continue };
+            let Some(rule) = self.rules.get(*at) else {
+                continue;
+            };
             let passes = condition.passes(&batch)?;
             let failed = passes.len() - passes.true_count();
             if failed == 0 {
@@ -99,7 +115,11 @@ impl Held {
             }
             match rule.otherwise {
                 Otherwise::Warn => {}
-                Otherwise::Fail => return Err(failed_rule(&self.step, rule).with("rows", format!("{failed} or more"))),
+                Otherwise::Fail => {
+                    return Err(
+                        failed_rule(&self.step, rule).with("rows", format!("{failed} or more"))
+                    );
+                }
                 Otherwise::Drop => keep = Some(both(keep, passes)?),
                 Otherwise::Quarantine => {
                     // A row goes aside once, for the first rule that it fails.
@@ -110,7 +130,10 @@ impl Held {
                     };
                     if let Some(rejects) = &self.rejects {
                         let rows = filter_record_batch(&batch, &aside)?;
-                        let rejected = Rejected { rule: rule.name.clone(), rows };
+                        let rejected = Rejected {
+                            rule: rule.name.clone(),
+                            rows,
+                        };
                         rejects.send(rejected).await.map_err(|_| stopped())?;
                     }
                     keep = Some(both(keep, passes)?);
@@ -120,6 +143,7 @@ impl Held {
         if let Some(keep) = keep {
             batch = filter_record_batch(&batch, &keep)?;
         }
+        self.passed.fetch_add(sizes(&batch).0, Ordering::Relaxed);
         Ok(batch)
     }
 }
@@ -132,17 +156,24 @@ fn both(keep: Option<BooleanArray>, passes: BooleanArray) -> Result<BooleanArray
 }
 
 fn stopped() -> Error {
-    Error::new(ErrorKind::Internal, "whoever reads copies of the rows has stopped")
+    Error::new(
+        ErrorKind::Internal,
+        "whoever reads copies of the rows has stopped",
+    )
 }
 
 fn failed_rule(step: &StepName, rule: &Rule) -> Error {
-    Error::new(ErrorKind::CheckFailed, format!("rule `{}` of check `{step}` does not hold", rule.name))
-        .with("expected", &rule.expect)
-        .help("nothing was committed; look at the source's rows, or change what `otherwise` says")
+    Error::new(
+        ErrorKind::CheckFailed,
+        format!("rule `{}` of check `{step}` does not hold", rule.name),
+    )
+    .with("expected", &rule.expect)
+    .help("nothing was committed; look at the source's rows, or change what `otherwise` says")
 }
 
 fn receiver_stream(mut receiver: mpsc::Receiver<RecordBatch>) -> BatchStream {
-    futures::stream::poll_fn(move |context| receiver.poll_recv(context).map(|batch| batch.map(Ok))).boxed()
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context).map(|batch| batch.map(Ok)))
+        .boxed()
 }
 
 /// The same batches, each copied (no more than a reference) to whoever asks about all of them.
@@ -153,7 +184,10 @@ fn copied(stream: BatchStream, sender: mpsc::Sender<RecordBatch>) -> BatchStream
             let mut sender = sender.clone();
             async move {
                 // A query that has its answer stops reading; the rows go on.
-                if futures::future::poll_fn(|context| sender.poll_reserve(context)).await.is_ok() {
+                if futures::future::poll_fn(|context| sender.poll_reserve(context))
+                    .await
+                    .is_ok()
+                {
                     let _ = sender.send_item(batch.clone());
                 }
                 Ok(batch)
@@ -174,7 +208,13 @@ pub(super) struct Verdict {
 impl Verdict {
     fn new(step: StepName, rules: Vec<Rule>, quarantine: Option<Quarantine>) -> Self {
         let failed = Arc::new(rules.iter().map(|_| AtomicU64::new(0)).collect());
-        Self { step, rules, failed, about_all: JoinSet::new(), quarantine }
+        Self {
+            step,
+            rules,
+            failed,
+            about_all: JoinSet::new(),
+            quarantine,
+        }
     }
 
     fn rejects(&self) -> Option<mpsc::Sender<Rejected>> {
@@ -182,13 +222,30 @@ impl Verdict {
     }
 
     /// Starts the query about all rows.
-    fn about_all(&mut self, session: Session, name: &StepName, schema: &SchemaRef, copies: Vec<BatchStream>) {
-        let asked: Vec<String> = self.rules.iter().filter(|rule| rule.aggregate).map(|rule| rule.expect.clone()).collect();
+    fn about_all(
+        &mut self,
+        session: Session,
+        name: &StepName,
+        schema: &SchemaRef,
+        copies: Vec<BatchStream>,
+    ) {
+        let asked: Vec<String> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.aggregate)
+            .map(|rule| rule.expect.clone())
+            .collect();
         let (name, schema) = (name.clone(), Arc::clone(schema));
         self.about_all.spawn(async move {
             session.register_step(name.as_str(), stream_table(&schema, copies)?)?;
-            let asked: Vec<String> = asked.iter().enumerate().map(|(i, rule)| format!("({rule}) AS r{i}")).collect();
-            let frame = session.query(&format!("SELECT {} FROM \"{name}\"", asked.join(", "))).await?;
+            let asked: Vec<String> = asked
+                .iter()
+                .enumerate()
+                .map(|(i, rule)| format!("({rule}) AS r{i}"))
+                .collect();
+            let frame = session
+                .query(&format!("SELECT {} FROM \"{name}\"", asked.join(", ")))
+                .await?;
             let batches = frame.collect().await.map_err(from_datafusion)?;
             answers(&batches)
         });
@@ -199,8 +256,12 @@ impl Verdict {
     pub(super) async fn settle(&mut self, progress: &dyn Progress) -> Result<Option<StagedLoad>> {
         let mut about_all = Vec::new().into_iter();
         if let Some(answered) = self.about_all.join_next().await {
-            let answered = answered.map_err(|error| Error::new(ErrorKind::Internal, "a check died").caused_by(error))?;
-            about_all = answered.map_err(|error| error.with("step", &self.step))?.into_iter();
+            let answered = answered.map_err(|error| {
+                Error::new(ErrorKind::Internal, "a check died").caused_by(error)
+            })?;
+            about_all = answered
+                .map_err(|error| error.with("step", &self.step))?
+                .into_iter();
         }
         let mut broken = None;
         for (rule, failed) in self.rules.iter().zip(self.failed.iter()) {
@@ -229,14 +290,21 @@ impl Verdict {
 
 /// The answers to rules about all rows: true, or not (false and NULL alike).
 fn answers(batches: &[RecordBatch]) -> Result<Vec<bool>> {
-    let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
+    let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
+        return Ok(Vec::new());
+    };
     batch
         .columns()
         .iter()
-        .map(|column| match ScalarValue::try_from_array(column, 0).map_err(from_datafusion)? {
-            ScalarValue::Boolean(value) => Ok(value.unwrap_or(false)),
-            other => Err(Error::new(ErrorKind::InvalidInput, "an expectation must be true or false")
+        .map(
+            |column| match ScalarValue::try_from_array(column, 0).map_err(from_datafusion)? {
+                ScalarValue::Boolean(value) => Ok(value.unwrap_or(false)),
+                other => Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "an expectation must be true or false",
+                )
                 .with("type", other.data_type())),
-        })
+            },
+        )
         .collect()
 }

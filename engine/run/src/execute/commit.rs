@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use connectors::{Error, ErrorKind, Result};
-use spec::model::{StepName, Target};
-use spec::plan::{Action, Plan};
+use spec::model::{LoadMode, StepName, Target};
+use spec::plan::{Action, Change, Plan};
 
 use super::executor::{Attempt, Executor};
 use super::load::{StagedLoad, Staging, write_of};
-use crate::open::table_id;
 use crate::engine::Engine;
 use crate::lake::Stamp;
+use crate::open::table_id;
 use crate::progress::ProgressEvent;
 
 /// Rows that are visible.
@@ -27,9 +27,15 @@ pub(crate) struct Committed {
 impl Executor<'_> {
     /// Makes the next target's rows visible; `None` when all are.
     pub(crate) async fn commit_next(&mut self) -> Result<Option<Committed>> {
-        let Some(load) = self.staged.pop_front() else { return Ok(None) };
+        let Some(load) = self.staged.pop_front() else {
+            return Ok(None);
+        };
         let step = load.step.clone();
-        let committed = self.attempt.commit_one(load).await.map_err(|error| error.with("step", &step))?;
+        let committed = self
+            .attempt
+            .commit_one(load)
+            .await
+            .map_err(|error| error.with("step", &step))?;
         self.attempt.progress.event(ProgressEvent::Committed {
             step: committed.step.clone(),
             target: committed.target.clone(),
@@ -43,7 +49,23 @@ impl Executor<'_> {
 
 impl Attempt<'_> {
     async fn commit_one(&self, load: StagedLoad) -> Result<Committed> {
-        let StagedLoad { step, target, mut rows, staging, watermarks_of } = load;
+        if load.rows == 0 && self.changes_nothing(&load.step) {
+            let StagedLoad { step, target, .. } = load;
+            return Ok(Committed {
+                step,
+                target,
+                rows: 0,
+                snapshot: None,
+                already: false,
+            });
+        }
+        let StagedLoad {
+            step,
+            target,
+            mut rows,
+            staging,
+            watermarks_of,
+        } = load;
         let (snapshot, already) = match staging {
             Staging::Lake(staged) => {
                 let stamp = Stamp {
@@ -57,7 +79,11 @@ impl Attempt<'_> {
                 rows = done.rows;
                 (Some(done.snapshot_id), done.already)
             }
-            Staging::Connection { connection, write, staged } => {
+            Staging::Connection {
+                connection,
+                write,
+                staged,
+            } => {
                 let connection = self.engine.connection(&connection).await?;
                 let already = match connection.sink() {
                     Some(sink) => sink.committed(&write).await?,
@@ -69,40 +95,94 @@ impl Attempt<'_> {
                 (None, already)
             }
         };
-        Ok(Committed { step, target, rows, snapshot, already })
+        Ok(Committed {
+            step,
+            target,
+            rows,
+            snapshot,
+            already,
+        })
+    }
+
+    /// Whether adding no rows would only add an empty snapshot: the table is there, and no watermark moves.
+    fn changes_nothing(&self, step: &StepName) -> bool {
+        let Some(Action::Load(load)) = self.plan.step(step).map(|step| &step.action) else {
+            return false;
+        };
+        let stands = |extract: &StepName| match self.plan.step(extract).map(|step| &step.action) {
+            Some(Action::Extract(extract)) => extract
+                .window
+                .as_ref()
+                .is_none_or(|window| window.last == window.until),
+            _ => true,
+        };
+        load.mode == LoadMode::Append
+            && load.change == Change::Unchanged
+            && load.watermarks_of.iter().all(stands)
     }
 
     /// How far the extracts of a load have been read once it is committed.
     fn watermarks(&self, extracts: &[StepName]) -> BTreeMap<String, String> {
         let until = |name: &StepName| match &self.plan.step(name)?.action {
-            Action::Extract(extract) => extract.window.as_ref()?.until.as_ref().map(ToString::to_string),
+            Action::Extract(extract) => extract
+                .window
+                .as_ref()?
+                .until
+                .as_ref()
+                .map(ToString::to_string),
             Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
         };
-        extracts.iter().filter_map(|name| Some((name.to_string(), until(name)?))).collect()
+        extracts
+            .iter()
+            .filter_map(|name| Some((name.to_string(), until(name)?)))
+            .collect()
     }
 }
 
 /// Which loads of a plan an earlier attempt of this run has committed, as their targets say.
-pub(crate) async fn committed_before(engine: &Engine, plan: &Plan, run: &str) -> Result<Vec<Committed>> {
+pub(crate) async fn committed_before(
+    engine: &Engine,
+    plan: &Plan,
+    run: &str,
+) -> Result<Vec<Committed>> {
     let mut all = Vec::new();
     for step in &plan.steps {
-        let Action::Load(load) = &step.action else { continue };
+        let Action::Load(load) = &step.action else {
+            continue;
+        };
         let (target, found) = match &load.target {
             Target::Lake(table) => {
                 let found = engine.lake().await?.table(&table_id(table)).await?;
-                (table.to_string(), found.and_then(|found| found.committed(run)).map(Some))
+                (
+                    table.to_string(),
+                    found.and_then(|found| found.committed(run)).map(Some),
+                )
             }
-            Target::Connection { connection: name, table } => {
+            Target::Connection {
+                connection: name,
+                table,
+            } => {
                 let connection = engine.connection(name).await?;
-                let sink = connection
-                    .sink()
-                    .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be written to"))?;
-                let done = sink.committed(&write_of(load, table, run, step.name.as_str())).await?;
+                let sink = connection.sink().ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Unsupported,
+                        "this connection cannot be written to",
+                    )
+                })?;
+                let done = sink
+                    .committed(&write_of(load, table, run, step.name.as_str()))
+                    .await?;
                 (format!("{name}: {table}"), done.then_some(None))
             }
         };
         if let Some(snapshot) = found {
-            all.push(Committed { step: step.name.clone(), target, rows: 0, snapshot, already: true });
+            all.push(Committed {
+                step: step.name.clone(),
+                target,
+                rows: 0,
+                snapshot,
+                already: true,
+            });
         }
     }
     Ok(all)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use connectors::{Error, ErrorKind, Result};
@@ -13,8 +14,8 @@ use spec::plan::{Action, Plan, PlannedExtract, PlannedStep, PlannedTransform};
 use super::check::Verdict;
 use super::load::StagedLoad;
 use super::rows::Rows;
-use crate::open::table_id;
 use crate::engine::Engine;
+use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
 use crate::query::{Session, SourceTable, Spool, Watch};
 use crate::watermark;
@@ -33,6 +34,8 @@ pub(super) struct Attempt<'a> {
 pub(crate) struct Executor<'a> {
     pub(super) attempt: Attempt<'a>,
     rows: BTreeMap<StepName, Rows>,
+    /// Rows that have come out of extracts and checks so far.
+    pub(super) counts: Vec<(StepName, Arc<AtomicU64>)>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) staged: VecDeque<StagedLoad>,
 }
@@ -48,8 +51,16 @@ impl<'a> Executor<'a> {
     ) -> Result<Self> {
         let session = engine.session()?;
         Ok(Self {
-            attempt: Attempt { engine, plan, run, progress, session, scratch },
+            attempt: Attempt {
+                engine,
+                plan,
+                run,
+                progress,
+                session,
+                scratch,
+            },
             rows: BTreeMap::new(),
+            counts: Vec::new(),
             verdicts: Vec::new(),
             staged: VecDeque::new(),
         })
@@ -58,7 +69,9 @@ impl<'a> Executor<'a> {
     /// Reads, computes, checks and stages. Nothing is visible after it.
     pub(crate) async fn stage(&mut self) -> Result<()> {
         for step in &self.attempt.plan.steps {
-            self.attempt.progress.event(ProgressEvent::StepStarted { step: step.name.clone() });
+            self.attempt.progress.event(ProgressEvent::StepStarted {
+                step: step.name.clone(),
+            });
             let staged = match &step.action {
                 Action::Extract(extract) => self.extract(step, extract).await,
                 Action::Transform(transform) => self.transform(step, transform).await,
@@ -74,6 +87,12 @@ impl<'a> Executor<'a> {
                 // Rows that were set aside become visible before the rows that passed: never the other way round.
                 self.staged.push_front(rejects);
             }
+        }
+        for (step, count) in std::mem::take(&mut self.counts) {
+            let rows = count.load(Ordering::Relaxed);
+            self.attempt
+                .progress
+                .event(ProgressEvent::StepFinished { step, rows });
         }
         Ok(())
     }
@@ -98,22 +117,40 @@ impl<'a> Executor<'a> {
         if let Some(window) = &extract.window {
             read.window = Some(watermark::for_source(window)?);
         }
-        let source = connection
-            .source()
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be read from"))?;
+        let source = connection.source().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "this connection cannot be read from",
+            )
+        })?;
         let schema = source.scan(&read).await?.schema();
         let found = crate::query::columns_of(&schema)?;
         if found != step.columns {
-            return Err(Error::new(ErrorKind::Conflict, "the source's columns have changed since the plan was made")
-                .help("plan again")
-                .retry(false));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the source's columns have changed since the plan was made",
+            )
+            .help("plan again")
+            .retry(false));
         }
         let (progress, name) = (Arc::clone(&self.attempt.progress), step.name.clone());
+        let count = Arc::new(AtomicU64::new(0));
+        self.counts.push((step.name.clone(), Arc::clone(&count)));
         let watch: Watch = Arc::new(move |batch: &RecordBatch| {
             let (rows, bytes) = sizes(batch);
-            progress.event(ProgressEvent::Read { step: name.clone(), rows, bytes });
+            count.fetch_add(rows, Ordering::Relaxed);
+            progress.event(ProgressEvent::Read {
+                step: name.clone(),
+                rows,
+                bytes,
+            });
         });
-        let table = Arc::new(SourceTable::new(connection, read, Arc::clone(&schema), watch));
+        let table = Arc::new(SourceTable::new(
+            connection,
+            read,
+            Arc::clone(&schema),
+            watch,
+        ));
         self.offer(step, Rows::Source { table, schema }).await
     }
 
@@ -125,10 +162,12 @@ impl<'a> Executor<'a> {
             let rows = self.take(input)?;
             // A check's rows are read under the name of the step that it checks.
             let name = self.attempt.checked(input);
-            self.attempt.session.register_step(name.as_str(), rows.into_table()?)?;
+            self.attempt
+                .session
+                .register_step(name.as_str(), rows.into_table()?)?;
         }
         let frame = self.attempt.session.query(&transform.sql).await?;
-        self.offer(step, Rows::Query(frame)).await
+        self.offer(step, Rows::Query(Box::new(frame))).await
     }
 
     /// Hands a step's rows to its readers: as they are to one that reads them once, kept on disk for any more.
@@ -139,11 +178,20 @@ impl<'a> Executor<'a> {
         }
         // Whoever checks must see every row, and a query may stop early.
         let checked_for_query = matches!(step.action, Action::Check(_))
-            && step.readers.iter().any(|reader| self.attempt.is_transform(reader));
+            && step
+                .readers
+                .iter()
+                .any(|reader| self.attempt.is_transform(reader));
         let rows = if mentions > 1 || checked_for_query {
             let schema = rows.schema();
             let streams = rows.into_streams(self.attempt.engine.parallel()).await?;
-            let spool = Spool::write(&self.attempt.scratch, step.name.as_str(), Arc::clone(&schema), streams).await?;
+            let spool = Spool::write(
+                &self.attempt.scratch,
+                step.name.as_str(),
+                Arc::clone(&schema),
+                streams,
+            )
+            .await?;
             Rows::Kept { schema, spool }
         } else {
             rows
@@ -155,20 +203,32 @@ impl<'a> Executor<'a> {
     /// The rows of a step for one of its readers.
     pub(super) fn take(&mut self, name: &StepName) -> Result<Rows> {
         if let Some(Rows::Kept { schema, spool }) = self.rows.get(name) {
-            return Ok(Rows::Kept { schema: Arc::clone(schema), spool: spool.clone() });
+            return Ok(Rows::Kept {
+                schema: Arc::clone(schema),
+                spool: spool.clone(),
+            });
         }
-        self.rows
-            .remove(name)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the rows of step `{name}` were read twice")))
+        self.rows.remove(name).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("the rows of step `{name}` were read twice"),
+            )
+        })
     }
 }
 
 impl Attempt<'_> {
     async fn lake_table(&self, table: &TableRef, snapshot: Option<i64>) -> Result<()> {
         let found = self.engine.lake().await?.table(&table_id(table)).await?;
-        let found = found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the lake has no table `{table}`")))?;
-        let provider = found.provider();
-        self.session.register_lake_table(&table.namespace, &table.name, provider)
+        let found = found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the lake has no table `{table}`"),
+            )
+        })?;
+        let provider = found.provider_at(snapshot)?;
+        self.session
+            .register_lake_table(&table.namespace, &table.name, provider)
     }
 
     /// The step that `input` is a check of, all the way down; `input` itself where it is none.
@@ -183,22 +243,32 @@ impl Attempt<'_> {
     }
 
     fn is_transform(&self, name: &StepName) -> bool {
-        self.plan.step(name).is_some_and(|step| matches!(step.action, Action::Transform(_)))
+        self.plan
+            .step(name)
+            .is_some_and(|step| matches!(step.action, Action::Transform(_)))
     }
 
     /// How often `reader` reads the rows of `step`.
     fn mentions(&self, step: &StepName, reader: &StepName) -> Result<usize> {
-        let Some(Action::Transform(transform)) = self.plan.step(reader).map(|reader| &reader.action) else {
+        let Some(Action::Transform(transform)) =
+            self.plan.step(reader).map(|reader| &reader.action)
+        else {
             return Ok(1);
         };
         let name = self.checked(step);
         let relations = self.session.relations(&transform.sql)?;
-        Ok(relations.iter().filter(|parts| matches!(parts.as_slice(), [only] if only == name.as_str())).count())
+        Ok(relations
+            .iter()
+            .filter(|parts| matches!(parts.as_slice(), [only] if only == name.as_str()))
+            .count())
     }
 }
 
 /// Rows and bytes of a batch.
 pub(super) fn sizes(batch: &RecordBatch) -> (u64, u64) {
     let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-    (rows, u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX))
+    (
+        rows,
+        u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX),
+    )
 }

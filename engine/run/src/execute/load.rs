@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use super::executor::{Attempt, Executor, sizes};
 use super::rows::Rows;
-use crate::open::table_id;
 use crate::lake::{self, StageRequest, Staged, WriteMode};
+use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
 use crate::query::{from_datafusion, stream_table};
 
@@ -41,22 +41,29 @@ pub(super) enum Staging {
 impl Executor<'_> {
     /// Stages the rows of a load.
     pub(super) async fn load(&mut self, step: &PlannedStep, load: &PlannedLoad) -> Result<()> {
-        let Some(input) = step.inputs.first() else { return Ok(()) };
+        let Some(input) = step.inputs.first() else {
+            return Ok(());
+        };
         let rows = self.take(input)?;
         let staged = match &load.target {
-            Target::Lake(table) => self.attempt.into_lake(step, load, table, rows).await?,
+            Target::Lake(table) => self.attempt.stage_in_lake(step, load, table, rows).await?,
             Target::Connection { connection, table } => {
-                self.attempt.into_connection(step, load, connection, table, rows).await?
+                self.attempt
+                    .stage_in_connection(step, load, connection, table, rows)
+                    .await?
             }
         };
-        self.attempt.progress.event(ProgressEvent::StepFinished { step: step.name.clone(), rows: staged.rows });
+        self.attempt.progress.event(ProgressEvent::StepFinished {
+            step: step.name.clone(),
+            rows: staged.rows,
+        });
         self.staged.push_back(staged);
         Ok(())
     }
 }
 
 impl Attempt<'_> {
-    async fn into_lake(
+    async fn stage_in_lake(
         &self,
         step: &PlannedStep,
         load: &PlannedLoad,
@@ -69,7 +76,10 @@ impl Attempt<'_> {
             LoadMode::Append => WriteMode::Append,
             LoadMode::Replace => WriteMode::Replace,
             LoadMode::Merge { .. } => {
-                return Err(Error::new(ErrorKind::Unsupported, "tables of the lake cannot be merged into yet"));
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "tables of the lake cannot be merged into yet",
+                ));
             }
         };
         let request = StageRequest {
@@ -79,14 +89,20 @@ impl Attempt<'_> {
             partition_by: load.partition_by.clone(),
             sort_by: load.sort_by.clone(),
             properties: load.properties.clone(),
-            target_file_bytes: load.target_file_bytes.unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
+            target_file_bytes: load
+                .target_file_bytes
+                .unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
             on_schema_change: reactions(load.on_schema_change),
             base_snapshot: load.base,
         };
         let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
         let mut writers = JoinSet::new();
         for mut stream in rows.into_streams(self.engine.parallel()).await? {
-            let (stage, progress, name) = (Arc::clone(&stage), Arc::clone(&self.progress), step.name.clone());
+            let (stage, progress, name) = (
+                Arc::clone(&stage),
+                Arc::clone(&self.progress),
+                step.name.clone(),
+            );
             writers.spawn(async move {
                 let mut writer = stage.writer()?;
                 let mut written = 0_u64;
@@ -116,7 +132,7 @@ impl Attempt<'_> {
         })
     }
 
-    async fn into_connection(
+    async fn stage_in_connection(
         &self,
         step: &PlannedStep,
         load: &PlannedLoad,
@@ -125,9 +141,12 @@ impl Attempt<'_> {
         rows: Rows,
     ) -> Result<StagedLoad> {
         let connection = self.engine.connection(name).await?;
-        let sink = connection
-            .sink()
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "this connection cannot be written to"))?;
+        let sink = connection.sink().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "this connection cannot be written to",
+            )
+        })?;
         let write = write_of(load, table, self.run, step.name.as_str());
         let mut stage = sink.stage(&write, rows.schema()).await?;
         let streams = rows.into_streams(self.engine.parallel()).await?;
@@ -143,26 +162,37 @@ impl Attempt<'_> {
             step: step.name.clone(),
             target: format!("{name}: {table}"),
             rows: written,
-            staging: Staging::Connection { connection: name.clone(), write, staged },
+            staging: Staging::Connection {
+                connection: name.clone(),
+                write,
+                staged,
+            },
             watermarks_of: load.watermarks_of.clone(),
         })
     }
 
     /// Leaves out rows that were read again at the edge of a window and are in the table already.
     async fn only_new(&self, load: &PlannedLoad, table: &TableRef, rows: Rows) -> Result<Rows> {
-        let (LoadMode::Append, Some(window)) = (&load.mode, self.window_of(load)) else { return Ok(rows) };
-        let (Some(key), Some(column), Some(_)) = (window.edge.key(), &window.column, &window.after) else {
+        let (LoadMode::Append, Some(window)) = (&load.mode, self.window_of(load)) else {
             return Ok(rows);
         };
-        let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else { return Ok(rows) };
+        let (Some(key), Some(column), Some(_)) = (window.edge.key(), &window.column, &window.after)
+        else {
+            return Ok(rows);
+        };
+        let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else {
+            return Ok(rows);
+        };
         require_key(key, &rows.schema(), &found.arrow_schema())?;
         let session = self.engine.session()?;
         let schema = rows.schema();
         let streams = rows.into_streams(self.engine.parallel()).await?;
         session.register_step("__incoming", stream_table(&schema, streams)?)?;
         session.register_step("__there", found.provider())?;
-        let same: Vec<String> =
-            key.iter().map(|key| format!("t.\"{key}\" IS NOT DISTINCT FROM i.\"{key}\"")).collect();
+        let same: Vec<String> = key
+            .iter()
+            .map(|key| format!("t.\"{key}\" IS NOT DISTINCT FROM i.\"{key}\""))
+            .collect();
         let edge = edge_condition(column, window, &found.arrow_schema())?;
         let columns: Vec<String> = key.iter().map(|key| format!("\"{key}\"")).collect();
         let sql = format!(
@@ -172,29 +202,47 @@ impl Attempt<'_> {
         );
         let frame = session.query(&sql).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
-        let streams = frame.execute_stream_partitioned().await.map_err(from_datafusion)?;
-        let streams = streams.into_iter().map(|stream| {
-            futures::TryStreamExt::map_err(stream, from_datafusion).boxed()
-        });
-        Ok(Rows::Streams { schema, streams: streams.collect() })
+        let streams = frame
+            .execute_stream_partitioned()
+            .await
+            .map_err(from_datafusion)?;
+        let streams = streams
+            .into_iter()
+            .map(|stream| futures::TryStreamExt::map_err(stream, from_datafusion).boxed());
+        Ok(Rows::Streams {
+            schema,
+            streams: streams.collect(),
+        })
     }
 
     /// The window of the one incremental extract that a load's rows come from.
     fn window_of(&self, load: &PlannedLoad) -> Option<&PlannedWindow> {
-        load.watermarks_of.iter().find_map(|extract| match &self.plan.step(extract)?.action {
-            Action::Extract(extract) => extract.window.as_ref(),
-            Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
-        })
+        load.watermarks_of
+            .iter()
+            .find_map(|extract| match &self.plan.step(extract)?.action {
+                Action::Extract(extract) => extract.window.as_ref(),
+                Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
+            })
     }
 }
 
 /// The condition on the table's rows that can be met again: those from the window's start on.
 fn edge_condition(column: &str, window: &PlannedWindow, table: &SchemaRef) -> Result<String> {
-    let from = window.after.as_ref().map(crate::watermark::from_json).transpose()?;
-    let Some(connectors::Watermark::Value(value)) = from else { return Ok("true".to_owned()) };
-    let r#type = table.field_with_name(column).map(|field| field.data_type().clone())?;
+    let from = window
+        .after
+        .as_ref()
+        .map(crate::watermark::from_json)
+        .transpose()?;
+    let Some(connectors::Watermark::Value(value)) = from else {
+        return Ok("true".to_owned());
+    };
+    let r#type = table
+        .field_with_name(column)
+        .map(|field| field.data_type().clone())?;
     let text = value.to_string().replace('\'', "''");
-    Ok(format!("\"{column}\" >= arrow_cast('{text}', '{type}') OR \"{column}\" IS NULL"))
+    Ok(format!(
+        "\"{column}\" >= arrow_cast('{text}', '{type}') OR \"{column}\" IS NULL"
+    ))
 }
 
 fn require_key(key: &[String], rows: &SchemaRef, table: &SchemaRef) -> Result<()> {
@@ -242,7 +290,11 @@ pub(super) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
 
 fn tell(progress: &dyn Progress, step: &StepName, batch: &RecordBatch) -> u64 {
     let (rows, bytes) = sizes(batch);
-    progress.event(ProgressEvent::Wrote { step: step.clone(), rows, bytes });
+    progress.event(ProgressEvent::Wrote {
+        step: step.clone(),
+        rows,
+        bytes,
+    });
     rows
 }
 

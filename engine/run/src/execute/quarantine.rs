@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::executor::Attempt;
 use super::load::{StagedLoad, Staging, reactions};
-use crate::open::table_id;
 use crate::lake::{DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, WriteMode};
+use crate::open::table_id;
 
 /// The column that names the rule.
 const RULE: &str = "_rule";
@@ -47,8 +47,13 @@ impl Quarantine {
         check: &PlannedCheck,
         rows: &SchemaRef,
     ) -> Result<Option<Self>> {
-        let needed = check.rules.iter().any(|rule| rule.otherwise == Otherwise::Quarantine);
-        let (true, Some(table)) = (needed, &check.quarantine) else { return Ok(None) };
+        let needed = check
+            .rules
+            .iter()
+            .any(|rule| rule.otherwise == Otherwise::Quarantine);
+        let (true, Some(table)) = (needed, &check.quarantine) else {
+            return Ok(None);
+        };
         let schema = with_reason(rows)?;
         let lake = attempt.engine.lake().await?;
         let request = StageRequest {
@@ -77,7 +82,12 @@ impl Quarantine {
             let files = open.finish().await?;
             Ok((stage.staged(vec![files]), count))
         });
-        Ok(Some(Self { step: step.name.clone(), table: table.clone(), sender: Some(sender), writer }))
+        Ok(Some(Self {
+            step: step.name.clone(),
+            table: table.clone(),
+            sender: Some(sender),
+            writer,
+        }))
     }
 
     /// Where rejected rows go. The writer ends when the last of these is dropped.
@@ -88,11 +98,21 @@ impl Quarantine {
     /// Waits for the last row; what was staged, if there was any.
     pub(super) async fn finish(mut self) -> Result<Option<StagedLoad>> {
         self.sender = None;
-        let Some(done) = self.writer.join_next().await else { return Ok(None) };
-        let died = |error| Error::new(ErrorKind::Internal, "the writer of quarantined rows died").caused_by(error);
+        let Some(done) = self.writer.join_next().await else {
+            return Ok(None);
+        };
+        let died = |error| {
+            Error::new(ErrorKind::Internal, "the writer of quarantined rows died").caused_by(error)
+        };
         let (staged, rows) = done.map_err(died)??;
         let staging = Staging::Lake(Box::new(staged));
-        let load = StagedLoad { step: self.step, target: self.table.to_string(), rows, staging, watermarks_of: Vec::new() };
+        let load = StagedLoad {
+            step: self.step,
+            target: self.table.to_string(),
+            rows,
+            staging,
+            watermarks_of: Vec::new(),
+        };
         Ok((rows > 0).then_some(load))
     }
 }
@@ -101,8 +121,11 @@ fn with_reason(rows: &SchemaRef) -> Result<SchemaRef> {
     let mut fields: Vec<Arc<Field>> = Vec::new();
     for field in rows.fields() {
         if field.name() == RULE || field.name() == RUN {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("rows to quarantine have a column `{}`", field.name()))
-                .help("that name is taken by the quarantine table: call it something else"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("rows to quarantine have a column `{}`", field.name()),
+            )
+            .help("that name is taken by the quarantine table: call it something else"));
         }
         // A row may be here because it is NULL where it must not be.
         fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
@@ -113,7 +136,8 @@ fn with_reason(rows: &SchemaRef) -> Result<SchemaRef> {
 }
 
 fn reasoned(schema: &SchemaRef, rejected: &Rejected, run: &str) -> Result<RecordBatch> {
-    let repeat = |text: &str| Arc::new(StringArray::from(vec![text; rejected.rows.num_rows()])) as ArrayRef;
+    let repeat =
+        |text: &str| Arc::new(StringArray::from(vec![text; rejected.rows.num_rows()])) as ArrayRef;
     let mut columns = rejected.rows.columns().to_vec();
     columns.push(repeat(&rejected.rule));
     columns.push(repeat(run));

@@ -20,7 +20,7 @@ pub(super) enum Rows {
         schema: SchemaRef,
     },
     /// A transform: computed when it is read.
-    Query(DataFrame),
+    Query(Box<DataFrame>),
     /// Streams that can be read once.
     Streams {
         /// Their columns.
@@ -41,9 +41,9 @@ impl Rows {
     /// The columns.
     pub(super) fn schema(&self) -> SchemaRef {
         match self {
-            Self::Source { schema, .. } | Self::Streams { schema, .. } | Self::Kept { schema, .. } => {
-                Arc::clone(schema)
-            }
+            Self::Source { schema, .. }
+            | Self::Streams { schema, .. }
+            | Self::Kept { schema, .. } => Arc::clone(schema),
             Self::Query(frame) => Arc::new(frame.schema().as_arrow().clone()),
         }
     }
@@ -63,12 +63,17 @@ impl Rows {
         match self {
             Self::Source { table, .. } => Ok(table.open_all().await?.streams(parallel)),
             Self::Query(frame) => {
-                let streams = frame.execute_stream_partitioned().await.map_err(from_datafusion)?;
-                Ok(streams.into_iter().map(|stream| stream.map_err(from_datafusion).boxed()).collect())
+                let streams = frame
+                    .execute_stream_partitioned()
+                    .await
+                    .map_err(from_datafusion)?;
+                Ok(streams
+                    .into_iter()
+                    .map(|stream| stream.map_err(from_datafusion).boxed())
+                    .collect())
             }
             Self::Streams { streams, .. } => Ok(streams),
             Self::Kept { spool, .. } => spool.streams(),
         }
     }
 }
-

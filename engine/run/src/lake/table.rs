@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use connectors::Result;
+use connectors::{Error, ErrorKind, Result};
 use datafusion::catalog::TableProvider;
 use iceberg::table::Table;
 
@@ -90,7 +90,42 @@ impl LakeTable {
 
     /// The table's rows, for queries.
     pub fn provider(&self) -> Arc<dyn TableProvider> {
-        Arc::new(LakeScan::new(self.table.clone(), Arc::clone(&self.arrow)))
+        let metadata = self.table.metadata();
+        let snapshot = metadata.current_snapshot().cloned();
+        let columns = Arc::clone(metadata.current_schema());
+        Arc::new(LakeScan::new(
+            self.table.clone(),
+            snapshot,
+            columns,
+            Arc::clone(&self.arrow),
+        ))
+    }
+
+    /// The rows of an earlier snapshot, with the columns that the table had then; those of now where it is `None`.
+    pub fn provider_at(&self, snapshot: Option<i64>) -> Result<Arc<dyn TableProvider>> {
+        let Some(id) = snapshot.filter(|id| Some(*id) != self.snapshot_id()) else {
+            return Ok(self.provider());
+        };
+        let metadata = self.table.metadata();
+        let gone = || {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the table has no snapshot {id} any more"),
+            )
+            .with("table", &self.id)
+            .help("plan again: the table is read as it is now")
+        };
+        let snapshot = metadata.snapshot_by_id(id).ok_or_else(gone)?;
+        let columns = snapshot.schema(metadata).map_err(super::failure::failed(
+            "the columns of a snapshot are not known",
+        ))?;
+        let arrow = Arc::new(schema::readable(&columns)?);
+        Ok(Arc::new(LakeScan::new(
+            self.table.clone(),
+            Some(Arc::clone(snapshot)),
+            columns,
+            arrow,
+        )))
     }
 
     /// The file that holds the table's metadata.

@@ -28,11 +28,19 @@ impl RowCondition {
     /// Which rows pass: those for which the condition is true. NULL is not true.
     pub(crate) fn passes(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let value = self.0.evaluate(batch).map_err(from_datafusion)?;
-        let array = value.into_array(batch.num_rows()).map_err(from_datafusion)?;
-        let passes = array.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput, "an expectation must be true or false")
+        let array = value
+            .into_array(batch.num_rows())
+            .map_err(from_datafusion)?;
+        let passes = array
+            .as_any()
+            .downcast_ref::<BooleanArray>()
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    "an expectation must be true or false",
+                )
                 .with("type", array.data_type())
-        })?;
+            })?;
         Ok(if passes.null_count() == 0 {
             passes.clone()
         } else {

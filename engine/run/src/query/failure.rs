@@ -16,10 +16,12 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             Err(shared) => DataFusionError::Shared(shared),
         },
         DataFusionError::ArrowError(inner, trace) => match *inner {
-            arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
-                Ok(inner) => return from_datafusion(*inner),
-                Err(inner) => DataFusionError::External(inner),
-            },
+            arrow::error::ArrowError::ExternalError(inner) => {
+                match inner.downcast::<DataFusionError>() {
+                    Ok(inner) => return from_datafusion(*inner),
+                    Err(inner) => DataFusionError::External(inner),
+                }
+            }
             other => DataFusionError::ArrowError(Box::new(other), trace),
         },
         other => other,
@@ -29,16 +31,22 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             ErrorKind::LimitExceeded,
             "the query needs more memory than it may have and cannot spill".to_owned(),
         ),
-        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => {
-            (ErrorKind::InvalidInput, format!("the query cannot be planned: {text}"))
-        }
-        DataFusionError::SchemaError(inner, _) => {
-            (ErrorKind::InvalidInput, format!("the query cannot be planned: {inner}"))
-        }
-        DataFusionError::SQL(inner, _) => (ErrorKind::InvalidInput, format!("the query cannot be parsed: {inner}")),
-        DataFusionError::Diagnostic(_, inner) => {
-            (ErrorKind::InvalidInput, format!("the query cannot be planned: {inner}"))
-        }
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => (
+            ErrorKind::InvalidInput,
+            format!("the query cannot be planned: {text}"),
+        ),
+        DataFusionError::SchemaError(inner, _) => (
+            ErrorKind::InvalidInput,
+            format!("the query cannot be planned: {inner}"),
+        ),
+        DataFusionError::SQL(inner, _) => (
+            ErrorKind::InvalidInput,
+            format!("the query cannot be parsed: {inner}"),
+        ),
+        DataFusionError::Diagnostic(_, inner) => (
+            ErrorKind::InvalidInput,
+            format!("the query cannot be planned: {inner}"),
+        ),
         _ => (ErrorKind::InvalidData, "the query failed".to_owned()),
     };
     let help = (kind == ErrorKind::LimitExceeded).then_some("give it more with `--memory`");

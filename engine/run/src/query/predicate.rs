@@ -19,30 +19,47 @@ pub(super) fn translate(filters: &[Expr]) -> Option<Predicate> {
 
 fn one(expr: &Expr) -> Option<Predicate> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => match (one(left), one(right)) {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And,
+            right,
+        }) => match (one(left), one(right)) {
             (Some(left), Some(right)) => Some(Predicate::And(vec![left, right])),
             (one, other) => one.or(other),
         },
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            Some(Predicate::Or(vec![one(left)?, one(right)?]))
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => Some(Predicate::Or(vec![one(left)?, one(right)?])),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (column, op, value) = match (column(left), literal(right)) {
+                (Some(column), Some(value)) => (column, *op, value),
+                _ => (column(right)?, op.swap()?, literal(left)?),
+            };
+            Some(Predicate::Compare {
+                column,
+                op: comparison(op)?,
+                value,
+            })
         }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (column(left), literal(right)) {
-            (Some(column), Some(value)) => Some(Predicate::Compare { column, op: comparison(*op)?, value }),
-            _ => {
-                let (column, value) = (column(right)?, literal(left)?);
-                Some(Predicate::Compare { column, op: comparison(op.swap()?)?, value })
-            }
-        },
         Expr::IsNull(inner) => Some(Predicate::IsNull(column(inner)?)),
         Expr::IsNotNull(inner) => Some(Predicate::IsNotNull(column(inner)?)),
         Expr::InList(list) if !list.negated && !list.list.is_empty() => {
             let values: Option<Vec<Literal>> = list.list.iter().map(literal).collect();
-            Some(Predicate::In { column: column(&list.expr)?, values: values? })
+            Some(Predicate::In {
+                column: column(&list.expr)?,
+                values: values?,
+            })
         }
         Expr::Between(between) if !between.negated => {
             let column = column(&between.expr)?;
             let bound = |op, value: &Expr| {
-                literal(value).map(|value| Predicate::Compare { column: column.clone(), op, value })
+                literal(value).map(|value| Predicate::Compare {
+                    column: column.clone(),
+                    op,
+                    value,
+                })
             };
             Some(Predicate::And(vec![
                 bound(Comparison::GreaterOrEqual, &between.low)?,
@@ -74,7 +91,9 @@ const fn comparison(op: Operator) -> Option<Comparison> {
 
 /// Text is left out: a source may order and compare it by another collation.
 fn literal(expr: &Expr) -> Option<Literal> {
-    let Expr::Literal(value, _) = expr else { return None };
+    let Expr::Literal(value, _) = expr else {
+        return None;
+    };
     Some(match value {
         ScalarValue::Boolean(Some(value)) => Literal::Bool(*value),
         ScalarValue::Int8(Some(value)) => Literal::Int(i64::from(*value)),
@@ -86,8 +105,10 @@ fn literal(expr: &Expr) -> Option<Literal> {
         ScalarValue::TimestampMicrosecond(Some(micros), Some(_)) => Literal::TimestampTz(*micros),
         ScalarValue::Decimal128(Some(unscaled), precision, scale) if *scale >= 0 => {
             use arrow::datatypes::{Decimal128Type, DecimalType};
-            Literal::Decimal(Decimal128Type::format_decimal(*unscaled, *precision, *scale))
-        },
+            Literal::Decimal(Decimal128Type::format_decimal(
+                *unscaled, *precision, *scale,
+            ))
+        }
         _ => return None,
     })
 }

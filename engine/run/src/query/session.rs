@@ -46,7 +46,9 @@ impl Session {
             .with_temp_file_path(&options.scratch)
             .build_arc()
             .map_err(from_datafusion)?;
-        Ok(Self { context: SessionContext::new_with_config_rt(config, runtime) })
+        Ok(Self {
+            context: SessionContext::new_with_config_rt(config, runtime),
+        })
     }
 
     /// The context itself, for expressions.
@@ -56,7 +58,9 @@ impl Session {
 
     /// Makes a step's rows readable under the step's name.
     pub(crate) fn register_step(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
-        self.context.register_table(TableReference::bare(name), table).map_err(from_datafusion)?;
+        self.context
+            .register_table(TableReference::bare(name), table)
+            .map_err(from_datafusion)?;
         Ok(())
     }
 
@@ -67,16 +71,29 @@ impl Session {
         name: &str,
         table: Arc<dyn TableProvider>,
     ) -> Result<()> {
-        let catalog_name = self.context.state().config_options().catalog.default_catalog.clone();
+        let catalog_name = self
+            .context
+            .state()
+            .config_options()
+            .catalog
+            .default_catalog
+            .clone();
         if let Some(catalog) = self.context.catalog(&catalog_name) {
             let schema = if let Some(schema) = catalog.schema(namespace) {
                 schema
             } else {
                 let schema: Arc<dyn SchemaProvider> = Arc::new(MemorySchemaProvider::new());
-                catalog.register_schema(namespace, Arc::clone(&schema)).map_err(from_datafusion)?;
+                catalog
+                    .register_schema(namespace, Arc::clone(&schema))
+                    .map_err(from_datafusion)?;
                 schema
             };
-            schema.register_table(name.to_owned(), table).map_err(from_datafusion)?;
+            // Several transforms of a run may read one table: of the same snapshot, since they share a plan.
+            if !schema.table_exist(name) {
+                schema
+                    .register_table(name.to_owned(), table)
+                    .map_err(from_datafusion)?;
+            }
         }
         Ok(())
     }
@@ -87,7 +104,10 @@ impl Session {
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        self.context.sql_with_options(sql, only_queries).await.map_err(from_datafusion)
+        self.context
+            .sql_with_options(sql, only_queries)
+            .await
+            .map_err(from_datafusion)
     }
 
     /// The relations that a query names, `[name]` or `[namespace, name]`, with every mention counted.
@@ -95,7 +115,9 @@ impl Session {
         use datafusion::sql::sqlparser::ast::visit_relations;
         let state = self.context.state();
         let dialect = state.config_options().sql_parser.dialect;
-        let statement = state.sql_to_statement(sql, &dialect).map_err(from_datafusion)?;
+        let statement = state
+            .sql_to_statement(sql, &dialect)
+            .map_err(from_datafusion)?;
         let mut relations = Vec::new();
         if let datafusion::sql::parser::Statement::Statement(statement) = statement {
             let _ = visit_relations(&*statement, |relation| {

@@ -30,8 +30,18 @@ pub(crate) struct SourceTable {
 
 impl SourceTable {
     /// A table over a read whose full schema is known.
-    pub(crate) fn new(connection: Arc<dyn Connection>, read: Read, schema: SchemaRef, watch: Watch) -> Self {
-        Self { connection, read, schema, watch }
+    pub(crate) fn new(
+        connection: Arc<dyn Connection>,
+        read: Read,
+        schema: SchemaRef,
+        watch: Watch,
+    ) -> Self {
+        Self {
+            connection,
+            read,
+            schema,
+            watch,
+        }
     }
 
     /// Opens the whole read, without a query between.
@@ -56,7 +66,10 @@ impl TableProvider for SourceTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -77,7 +90,13 @@ impl TableProvider for SourceTable {
             None => (0..self.schema.fields().len()).collect(),
         };
         let projected = self.schema.project(&wanted)?;
-        read.columns = Some(projected.fields().iter().map(|field| field.name().clone()).collect());
+        read.columns = Some(
+            projected
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect(),
+        );
         let scan = SharedScan::open(&self.connection, &read, Arc::clone(&self.watch))
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -107,13 +126,24 @@ pub(crate) struct SharedScan {
 
 impl SharedScan {
     /// Opens the scan.
-    pub(crate) async fn open(connection: &Arc<dyn Connection>, read: &Read, watch: Watch) -> Result<Self> {
+    pub(crate) async fn open(
+        connection: &Arc<dyn Connection>,
+        read: &Read,
+        watch: Watch,
+    ) -> Result<Self> {
         let source = connection.source().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "this connection cannot be read from")
+            Error::new(
+                ErrorKind::Unsupported,
+                "this connection cannot be read from",
+            )
         })?;
         let scan: Arc<dyn Scan> = Arc::from(source.scan(read).await?);
         let waiting = Arc::new(Mutex::new(scan.splits().iter().cloned().collect()));
-        Ok(Self { scan, waiting, watch })
+        Ok(Self {
+            scan,
+            waiting,
+            watch,
+        })
     }
 
     /// The columns of every batch.
@@ -124,13 +154,19 @@ impl SharedScan {
     /// At most `parallel` streams that together return every row once.
     pub(crate) fn streams(&self, parallel: usize) -> Vec<BatchStream> {
         let splits = self.scan.splits().len();
-        (0..parallel.min(splits).max(1)).map(|_| self.clone().worker()).collect()
+        (0..parallel.min(splits).max(1))
+            .map(|_| self.clone().worker())
+            .collect()
     }
 
     fn worker(self) -> BatchStream {
         let watch = Arc::clone(&self.watch);
         stream::try_unfold(self, |shared| async move {
-            let next = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = shared
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
             match next {
                 Some(split) => {
                     let rows = shared.scan.read(&split).await?;

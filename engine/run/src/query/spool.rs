@@ -48,22 +48,32 @@ impl Spool {
         schema: SchemaRef,
         streams: Vec<BatchStream>,
     ) -> Result<Self> {
-        let files: Vec<PathBuf> =
-            (0..streams.len()).map(|i| folder.join(format!("{name}-{i}.arrows"))).collect();
-        let spool = Self { schema, files: Arc::new(Files(files)) };
+        let files: Vec<PathBuf> = (0..streams.len())
+            .map(|i| folder.join(format!("{name}-{i}.arrows")))
+            .collect();
+        let spool = Self {
+            schema,
+            files: Arc::new(Files(files)),
+        };
         let mut writers = JoinSet::new();
         for (stream, file) in streams.into_iter().zip(&spool.files.0) {
             writers.spawn(write_one(file.clone(), Arc::clone(&spool.schema), stream));
         }
         while let Some(done) = writers.join_next().await {
-            done.map_err(|error| Error::new(ErrorKind::Internal, "a writer of rows died").caused_by(error))??;
+            done.map_err(|error| {
+                Error::new(ErrorKind::Internal, "a writer of rows died").caused_by(error)
+            })??;
         }
         Ok(spool)
     }
 
     /// The rows, as often as wanted.
     pub(crate) fn streams(&self) -> Result<Vec<BatchStream>> {
-        self.files.0.iter().map(|file| self.read_one(file)).collect()
+        self.files
+            .0
+            .iter()
+            .map(|file| self.read_one(file))
+            .collect()
     }
 
     fn read_one(&self, path: &Path) -> Result<BatchStream> {
@@ -79,9 +89,11 @@ impl Spool {
 }
 
 async fn write_one(path: PathBuf, schema: SchemaRef, mut stream: BatchStream) -> Result<()> {
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    let options =
+        IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let file = File::create(&path).map_err(|error| failed(&path, error))?;
-    let mut writer = StreamWriter::try_new_with_options(std::io::BufWriter::new(file), &schema, options)?;
+    let mut writer =
+        StreamWriter::try_new_with_options(std::io::BufWriter::new(file), &schema, options)?;
     while let Some(batch) = stream.next().await {
         writer.write(&batch?)?;
     }
@@ -90,10 +102,13 @@ async fn write_one(path: PathBuf, schema: SchemaRef, mut stream: BatchStream) ->
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "rows could not be kept on local disk")
-        .with("file", path.display())
-        .caused_by(error)
-        .retry(false)
+    Error::new(
+        ErrorKind::Unavailable,
+        "rows could not be kept on local disk",
+    )
+    .with("file", path.display())
+    .caused_by(error)
+    .retry(false)
 }
 
 impl fmt::Debug for Spool {
@@ -120,9 +135,13 @@ impl TableProvider for Spool {
         _: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let streams = self.streams().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let streams = self
+            .streams()
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let partitions = stream_table::partitions(&self.schema, streams);
         let schema = Arc::clone(&self.schema);
-        Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, projection, None, false, limit)?))
+        Ok(Arc::new(StreamingTableExec::try_new(
+            schema, partitions, projection, None, false, limit,
+        )?))
     }
 }

@@ -16,17 +16,26 @@ use futures::TryStreamExt;
 use super::from_datafusion;
 
 /// A table over streams of one schema, one partition each, to be read by one query.
-pub(crate) fn stream_table(schema: &SchemaRef, streams: Vec<BatchStream>) -> Result<Arc<dyn TableProvider>> {
+pub(crate) fn stream_table(
+    schema: &SchemaRef,
+    streams: Vec<BatchStream>,
+) -> Result<Arc<dyn TableProvider>> {
     let table = StreamingTable::try_new(Arc::clone(schema), partitions(schema, streams));
     Ok(Arc::new(table.map_err(from_datafusion)?))
 }
 
 /// The streams as partitions of a table, each to be executed once.
-pub(super) fn partitions(schema: &SchemaRef, streams: Vec<BatchStream>) -> Vec<Arc<dyn PartitionStream>> {
+pub(super) fn partitions(
+    schema: &SchemaRef,
+    streams: Vec<BatchStream>,
+) -> Vec<Arc<dyn PartitionStream>> {
     streams
         .into_iter()
         .map(|stream| {
-            let once = Once { schema: Arc::clone(schema), stream: Mutex::new(Some(stream)) };
+            let once = Once {
+                schema: Arc::clone(schema),
+                stream: Mutex::new(Some(stream)),
+            };
             Arc::new(once) as Arc<dyn PartitionStream>
         })
         .collect()
@@ -50,12 +59,19 @@ impl PartitionStream for Once {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = self
+            .stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let stream = stream.unwrap_or_else(|| {
             let error = Error::new(ErrorKind::Internal, "a stream of rows was to be read twice");
             Box::pin(futures::stream::once(async { Err(error) }))
         });
         let stream = stream.map_err(|error| DataFusionError::External(Box::new(error)));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream,
+        ))
     }
 }

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use iceberg::scan::FileScanTask;
-use iceberg::spec::DataContentType;
+use iceberg::spec::{DataContentType, SnapshotRef};
 use iceberg::table::Table;
 
 use self::exec::LakeExec;
@@ -28,19 +28,35 @@ use self::filter::{exact_in_reader, predicate};
 #[derive(Debug)]
 pub(super) struct LakeScan {
     table: Table,
+    /// The snapshot that is read; `None` where the table has none yet.
+    snapshot: Option<SnapshotRef>,
+    columns: iceberg::spec::SchemaRef,
     schema: SchemaRef,
 }
 
 impl LakeScan {
-    /// The rows of a table, with these columns.
-    pub(super) const fn new(table: Table, schema: SchemaRef) -> Self {
-        Self { table, schema }
+    /// The rows of a snapshot of a table; `schema` is `columns` in Arrow's words.
+    pub(super) const fn new(
+        table: Table,
+        snapshot: Option<SnapshotRef>,
+        columns: iceberg::spec::SchemaRef,
+        schema: SchemaRef,
+    ) -> Self {
+        Self {
+            table,
+            snapshot,
+            columns,
+            schema,
+        }
     }
 
     /// The files with rows that may be wanted.
     async fn plan(&self, columns: Vec<String>, filters: &[Expr]) -> Result<Vec<FileScanTask>> {
         let mut scan = self.table.scan().select(columns);
-        let schema = self.table.metadata().current_schema();
+        if let Some(snapshot) = &self.snapshot {
+            scan = scan.snapshot_id(snapshot.snapshot_id());
+        }
+        let schema = &self.columns;
         let keep_in_reader = exact_in_reader(filters, schema);
         if let Some(predicate) = predicate(filters, schema) {
             scan = scan.with_filter(predicate);
@@ -83,7 +99,7 @@ impl LakeScan {
     /// The data file that each position-delete file names, where it names one.
     async fn delete_targets(&self) -> iceberg::Result<HashMap<String, String>> {
         let mut targets = HashMap::new();
-        let Some(snapshot) = self.table.metadata().current_snapshot() else {
+        let Some(snapshot) = &self.snapshot else {
             return Ok(targets);
         };
         let list = self.table.manifest_list_reader(snapshot).load().await?;
@@ -126,7 +142,7 @@ impl TableProvider for LakeScan {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let schema = self.table.metadata().current_schema();
+        let schema = &self.columns;
         let support = |filter: &&Expr| {
             if predicate(std::slice::from_ref(*filter), schema).is_some() {
                 TableProviderFilterPushDown::Inexact
