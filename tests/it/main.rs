@@ -11,7 +11,9 @@
 )]
 
 mod crash;
+mod database;
 mod files;
+mod incremental;
 mod lake;
 mod postgres;
 mod quickstart;

@@ -26,7 +26,7 @@ fn schema<T: JsonSchema>(name: &str, title: &str) -> Value {
     let mut schema = generator.into_root_schema_for::<T>();
     schema.insert(
         "$id".to_owned(),
-        format!("https://lakewright.dev/schemas/spec/{name}.schema.json").into(),
+        format!("urn:lakewright:spec:1:{name}").into(),
     );
     schema.insert("title".to_owned(), title.into());
     schema.to_value()

@@ -1,6 +1,7 @@
 //! SQL of transforms and rules: what it reads, and whether it is what it has to be. The only file that knows the parser.
 //!
-//! Positions are lines and columns in the SQL text itself; where that text lies in a file is somebody else's knowledge.
+//! A name of a table means what is written, quoted or not: `Visit` is not `visit`, as in the engine's session. Positions
+//! are lines and columns in the SQL text itself; where that text lies in a file is somebody else's knowledge.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ pub(crate) enum SqlError {
 /// A table that a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relation {
-    /// Its parts as the engine sees them: lower case unless they were quoted.
+    /// Its parts as they are written, without quotes.
     pub(crate) parts: Vec<String>,
     pub(crate) place: Place,
 }
@@ -247,14 +248,6 @@ fn address(query: &Query) -> usize {
     std::ptr::from_ref(query).addr()
 }
 
-fn normal(ident: &sqlparser::ast::Ident) -> String {
-    if ident.quote_style.is_some() {
-        ident.value.clone()
-    } else {
-        ident.value.to_lowercase()
-    }
-}
-
 impl Visitor for Reads {
     type Break = Box<SqlError>;
 
@@ -276,7 +269,7 @@ impl Visitor for Reads {
             let names: BTreeSet<String> = with
                 .cte_tables
                 .iter()
-                .map(|cte| normal(&cte.alias.name))
+                .map(|cte| cte.alias.name.value.clone())
                 .collect();
             for cte in &with.cte_tables {
                 let mut inside = visible.clone();
@@ -284,7 +277,7 @@ impl Visitor for Reads {
                     inside.extend(names.iter().cloned());
                 }
                 self.pending.insert(address(&cte.query), inside);
-                visible.insert(normal(&cte.alias.name));
+                visible.insert(cte.alias.name.value.clone());
             }
         }
         self.scopes.push(visible);
@@ -316,7 +309,7 @@ impl Visitor for Reads {
             .0
             .iter()
             .filter_map(|part| part.as_ident())
-            .map(normal)
+            .map(|ident| ident.value.clone())
             .collect();
         let defined = matches!(parts.as_slice(), [name] if self.scopes.last().is_some_and(|scope| scope.contains(name)));
         if !defined {
@@ -403,7 +396,8 @@ impl Visitor for Looks {
                 .0
                 .last()
                 .and_then(|part| part.as_ident())
-                .map(normal);
+                // Functions are the engine's own: it takes their names in any case.
+                .map(|ident| ident.value.to_ascii_lowercase());
             self.aggregate |= name.is_some_and(|name| AGGREGATES.contains(&name.as_str()));
         }
         ControlFlow::Continue(())
@@ -459,8 +453,16 @@ mod tests {
     }
 
     #[test]
-    fn quotes_keep_case() {
-        assert_eq!(read("select * from Visit, \"Visit\""), ["visit", "Visit"]);
+    fn names_are_as_written() {
+        assert_eq!(
+            read("select * from Visit, \"Visit\", visit, Medicine.Ward"),
+            ["Visit", "Visit", "visit", "Medicine.Ward"]
+        );
+        assert_eq!(
+            read("with A as (select 1) select * from A, a"),
+            ["a"],
+            "a name of a `WITH` is one, too"
+        );
     }
 
     #[test]
@@ -503,7 +505,7 @@ mod tests {
     #[test]
     fn aggregates_are_known() {
         let is = |sql: &str| condition(sql).unwrap().aggregate;
-        assert!(is("count(*) > 0") && is("max(a) - min(a) < 3"));
+        assert!(is("COUNT(*) > 0") && is("count(*) > 0") && is("max(a) - min(a) < 3"));
         assert!(
             !is("a is not null") && !is("length(a) > 2") && !is("sum(a) over (partition by b) > 0")
         );

@@ -29,25 +29,16 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     let (kind, message) = match &error {
         DataFusionError::ResourcesExhausted(_) => (
             ErrorKind::LimitExceeded,
-            "the query needs more memory than it may have and cannot spill".to_owned(),
+            "the query needs more memory than it may have and cannot spill",
         ),
-        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => (
-            ErrorKind::InvalidInput,
-            format!("the query cannot be planned: {text}"),
-        ),
-        DataFusionError::SchemaError(inner, _) => (
-            ErrorKind::InvalidInput,
-            format!("the query cannot be planned: {inner}"),
-        ),
-        DataFusionError::SQL(inner, _) => (
-            ErrorKind::InvalidInput,
-            format!("the query cannot be parsed: {inner}"),
-        ),
-        DataFusionError::Diagnostic(_, inner) => (
-            ErrorKind::InvalidInput,
-            format!("the query cannot be planned: {inner}"),
-        ),
-        _ => (ErrorKind::InvalidData, "the query failed".to_owned()),
+        DataFusionError::SQL(..) => (ErrorKind::InvalidInput, "the query cannot be parsed"),
+        DataFusionError::Plan(_)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::Diagnostic(..) => {
+            (ErrorKind::InvalidInput, "the query cannot be planned")
+        }
+        _ => (ErrorKind::InvalidData, "the query failed"),
     };
     let help = (kind == ErrorKind::LimitExceeded).then_some("give it more with `--memory`");
     let mut ours = Error::new(kind, message).caused_by(error);

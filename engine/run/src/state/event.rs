@@ -85,12 +85,21 @@ pub enum RunEvent {
     },
 }
 
+/// An error and its causes in one line, for whoever reads the log later.
+fn told(error: &Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    std::iter::once(error.to_string())
+        .chain(causes.map(ToString::to_string))
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 impl RunEvent {
     /// The end of a run that this error ended.
     pub fn failed(error: &Error) -> Self {
         Self::Failed {
             kind: error.kind().as_str().to_owned(),
-            message: error.to_string(),
+            message: told(error),
         }
     }
 

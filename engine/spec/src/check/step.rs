@@ -22,7 +22,7 @@ pub(crate) const UNKNOWN_STEP: Code = Code {
     name: "unknown-step",
     explain: "A step refers to another that its pipeline does not have.\n\n\
               In SQL a name without a dot is a step of the same pipeline; a table of the lake has two parts, \
-              `namespace.table`. SQL reads names in lower case unless they are in double quotes.",
+              `namespace.table`. Names mean what is written: `Visit` is not `visit`.",
 };
 pub(crate) const NO_ROWS: Code = Code {
     name: "no-rows",
@@ -139,15 +139,6 @@ impl<'a> Steps<'a> {
             written.span,
             format!("there is no step `{}`", written.value),
         );
-        let same = self
-            .known
-            .keys()
-            .find(|known| known.eq_ignore_ascii_case(written))
-            .copied();
-        if let Some(step) = same {
-            self.context.report(finding.suggest(&format!("\"{step}\"")));
-            return;
-        }
         let near =
             nearest(written, self.known.keys().copied()).and_then(|near| self.known.get(near));
         self.context.report(match near {

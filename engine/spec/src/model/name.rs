@@ -14,8 +14,8 @@ pub enum NameError {
     TooLong,
     /// It has a character that names of this kind do not have.
     BadCharacter(char),
-    /// It does not have the parts that names of this kind have.
-    BadParts,
+    /// It does not have the parts that names of this kind have, `first.second`.
+    BadParts(&'static str),
 }
 
 /// The most bytes a name may have.
@@ -32,7 +32,7 @@ impl fmt::Display for NameError {
                     "a name starts with a letter or `_` and has letters, digits and `_`; this has `{c}`"
                 )
             }
-            Self::BadParts => f.write_str("this name has two parts, `first.second`"),
+            Self::BadParts(form) => write!(f, "this name has two parts, `{form}`"),
         }
     }
 }
@@ -130,7 +130,9 @@ impl FromStr for PipelineId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (domain, name) = text.split_once('/').ok_or(NameError::BadParts)?;
+        let (domain, name) = text
+            .split_once('/')
+            .ok_or(NameError::BadParts("domain/name"))?;
         Ok(Self {
             domain: domain.parse()?,
             name: name.parse()?,
@@ -152,7 +154,9 @@ impl FromStr for TableRef {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (namespace, name) = text.split_once('.').ok_or(NameError::BadParts)?;
+        let (namespace, name) = text
+            .split_once('.')
+            .ok_or(NameError::BadParts("namespace.table"))?;
         check(namespace, true)?;
         check(name, false)?;
         Ok(Self {

@@ -106,8 +106,33 @@ fn parse(text: &str) -> Result<cron::Schedule, String> {
     }
     let weekday = weekdays(weekday)?;
     let rule = format!("{seconds} {minute} {hour} {day} {month} {weekday}");
-    cron::Schedule::from_str(&rule)
-        .map_err(|_| format!("`{text}` has a field with a value it cannot have"))
+    cron::Schedule::from_str(&rule).map_err(|_| {
+        let fields = [seconds, minute, hour, day, month];
+        bad_field(fields).unwrap_or_else(|| format!("`{text}` cannot be read"))
+    })
+}
+
+/// What each field but the weekday is, and what it may be.
+const FIELDS: [(&str, &str); 5] = [
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day", "1 to 31"),
+    ("month", "1 to 12 or `JAN` to `DEC`"),
+];
+
+/// The first field that is wrong by itself, and what it may be.
+fn bad_field(fields: [&str; 5]) -> Option<String> {
+    fields
+        .iter()
+        .zip(FIELDS)
+        .enumerate()
+        .find_map(|(place, (field, (name, range)))| {
+            let mut rule = ["0", "0", "0", "*", "*", "*"];
+            *rule.get_mut(place)? = field;
+            let good = cron::Schedule::from_str(&rule.join(" ")).is_ok();
+            (!good).then(|| format!("the {name} is `{field}`, and {name}s go from {range}"))
+        })
 }
 
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -156,7 +181,7 @@ fn weekday(text: &str) -> Result<usize, String> {
     let name = || DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
     number
         .or_else(name)
-        .ok_or_else(|| format!("`{text}` is no weekday"))
+        .ok_or_else(|| format!("`{text}` is no weekday, which are `SUN` to `SAT` or 0 to 7"))
 }
 
 #[cfg(test)]
