@@ -91,7 +91,9 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
         std::thread::sleep(Duration::from_micros(numbers.next() % span));
         child.kill().unwrap();
         let ended = child.wait().unwrap();
-        let over = scene.good(&["runs", "--format", "json"]).contains("succeeded");
+        let over = scene
+            .good(&["runs", "--format", "json"])
+            .contains("succeeded");
         if ended.success() || over {
             // It was over before the kill: a second command would rightly be a second run.
             assert_eq!(scene.query(CONTENT), expected, "kill {kill}, seed {seed}");

@@ -10,11 +10,13 @@
     reason = "tests tell by failing, and say on stderr what they skip"
 )]
 
+mod checks;
 mod crash;
 mod database;
 mod files;
 mod incremental;
 mod lake;
+mod plan;
 mod postgres;
 mod quickstart;
 mod scene;

@@ -66,7 +66,7 @@ pub(super) async fn refuse_nulls(
                 column.name
             ),
         )
-        .help("say what becomes of them: skip them, or read them every time")),
+        .help("choose what becomes of them with `nulls: skip` or `nulls: read`")),
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) fn changes(context: &Context<'_>, doc: &Doc<'_, ProjectSpec>, names: 
     for (_, environment) in &doc.spec.environments.0 {
         for (name, change) in &environment.connections.0 {
             let Some(connection) = names.connections.get(name.as_str()) else {
-                if !context.incomplete {
+                if !context.unread.connections {
                     unknown(context, name, names);
                 }
                 continue;

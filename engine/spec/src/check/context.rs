@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::documents::Unread;
 use crate::connectors::Connectors;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
@@ -10,8 +11,8 @@ use crate::source::Sources;
 pub(super) struct Context<'a> {
     pub(super) sources: &'a Sources,
     pub(super) connectors: &'a dyn Connectors,
-    /// Whether a file could not be read: then what seems to be missing may stand in it.
-    pub(super) incomplete: bool,
+    /// The kinds of which a spec could not be read: then one that seems to be missing may be it.
+    pub(super) unread: Unread,
     found: RefCell<Vec<Diagnostic>>,
 }
 
@@ -19,13 +20,13 @@ impl<'a> Context<'a> {
     pub(super) fn new(
         sources: &'a Sources,
         connectors: &'a dyn Connectors,
-        incomplete: bool,
+        unread: Unread,
         found: Vec<Diagnostic>,
     ) -> Self {
         Self {
             sources,
             connectors,
-            incomplete,
+            unread,
             found: RefCell::new(found),
         }
     }

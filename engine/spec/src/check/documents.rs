@@ -39,8 +39,46 @@ pub(super) struct Written<'a> {
     pub(super) connections: Vec<Doc<'a, ConnectionSpec>>,
     pub(super) domains: Vec<Doc<'a, DomainSpec>>,
     pub(super) pipelines: Vec<Doc<'a, PipelineSpec>>,
-    /// Whether a spec could not be read, wholly or in part.
-    pub(super) incomplete: bool,
+    /// The kinds of which a spec may be missing here.
+    pub(super) unread: Unread,
+}
+
+/// Whether a spec of a kind could not be read: then what seems to be missing may be that one.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "it is a set of the four kinds")]
+pub(super) struct Unread {
+    pub(super) projects: bool,
+    pub(super) connections: bool,
+    pub(super) domains: bool,
+    pub(super) pipelines: bool,
+}
+
+impl Unread {
+    /// A file could not be read, and nobody knows what it is.
+    const ANY: Self = Self {
+        projects: true,
+        connections: true,
+        domains: true,
+        pipelines: true,
+    };
+}
+
+impl Written<'_> {
+    /// Whether all that refers to something was read: every Project and Pipeline, to its last field.
+    pub(super) fn refers_whole(&self) -> bool {
+        !self.unread.projects
+            && !self.unread.pipelines
+            && self.projects.iter().all(|doc| doc.whole)
+            && self.pipelines.iter().all(|doc| doc.whole)
+    }
+
+    /// Whether all that says which tables there are was read: every Domain and Pipeline, to its last field.
+    pub(super) fn tables_whole(&self) -> bool {
+        !self.unread.domains
+            && !self.unread.pipelines
+            && self.domains.iter().all(|doc| doc.whole)
+            && self.pipelines.iter().all(|doc| doc.whole)
+    }
 }
 
 /// Decodes the files. What is not text is reported, and kept with `\u{fffd}` in its place.
@@ -82,13 +120,10 @@ pub(super) fn load(files: Vec<SourceFile>, found: &mut Vec<Diagnostic>) -> Sourc
     sources
 }
 
-/// Parses every YAML file.
-pub(super) fn parse(
-    sources: &Sources,
-    found: &mut Vec<Diagnostic>,
-    incomplete: &mut bool,
-) -> Vec<Document> {
+/// Parses every YAML file; also whether one could not be parsed.
+pub(super) fn parse(sources: &Sources, found: &mut Vec<Diagnostic>) -> (Vec<Document>, bool) {
     let mut documents = Vec::new();
+    let mut unparsed = false;
     for path in sources.paths() {
         let yaml = std::path::Path::new(path)
             .extension()
@@ -100,37 +135,47 @@ pub(super) fn parse(
             .iter()
             .any(|finding| finding.span.is_some_and(|span| span.file == file))
         {
-            *incomplete = true;
+            unparsed = true;
             continue;
         }
         match yaml::parse(file, source, found) {
             Some(node) => documents.push(Document { file, node }),
-            None => *incomplete = true,
+            None => unparsed = true,
         }
     }
-    documents
+    (documents, unparsed)
 }
 
-/// Reads every document as what it says it is.
-pub(super) fn read<'a>(documents: &'a [Document], found: &mut Vec<Diagnostic>) -> Written<'a> {
+/// Reads every document as what it says it is; `unparsed` says that there are files without a document.
+pub(super) fn read<'a>(
+    documents: &'a [Document],
+    unparsed: bool,
+    found: &mut Vec<Diagnostic>,
+) -> Written<'a> {
     let mut written = Written::default();
+    let mut nameless = unparsed;
+    let unread = &mut written.unread;
     for document in documents {
         let Some((kind, anchor)) = kind_of(document, found) else {
-            written.incomplete = true;
+            nameless = true;
             continue;
         };
-        let read = match kind {
-            "Project" => one(document, anchor, &mut written.projects, found),
-            "Connection" => one(document, anchor, &mut written.connections, found),
-            "Domain" => one(document, anchor, &mut written.domains, found),
-            _ => one(document, anchor, &mut written.pipelines, found),
-        };
-        written.incomplete |= !read;
+        match kind {
+            "Project" => unread.projects |= !one(document, anchor, &mut written.projects, found),
+            "Connection" => {
+                unread.connections |= !one(document, anchor, &mut written.connections, found);
+            }
+            "Domain" => unread.domains |= !one(document, anchor, &mut written.domains, found),
+            _ => unread.pipelines |= !one(document, anchor, &mut written.pipelines, found),
+        }
+    }
+    if nameless {
+        written.unread = Unread::ANY;
     }
     written
 }
 
-/// Reads one document; whether all of it was read.
+/// Reads one document; whether there is a spec of it, if not a whole one.
 fn one<'a, T: serde::Deserialize<'a>>(
     document: &'a Document,
     anchor: Span,
@@ -145,7 +190,7 @@ fn one<'a, T: serde::Deserialize<'a>>(
                 spec: reads.spec,
                 whole: reads.whole,
             });
-            reads.whole
+            true
         }
         None => false,
     }

@@ -1,11 +1,20 @@
-//! Domains, and the tables they say exist.
+//! `shared-namespace`: domains, and the namespaces they own.
+
+use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::documents::Doc;
 use super::name::{BAD_NAME, name};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Domain, TableRef};
+use crate::read::At;
 use crate::written::DomainSpec;
+
+pub(crate) const SHARED_NAMESPACE: Code = Code {
+    name: "shared-namespace",
+    explain: "Two domains say that they own the same namespace. A namespace has one owner, so that everybody knows who answers \
+              for its tables.\n\nGive each domain a namespace of its own, or make one domain of the two.",
+};
 
 /// A domain; `None` with a finding.
 pub(super) fn domain(context: &Context<'_>, doc: &Doc<'_, DomainSpec>) -> Option<Domain> {
@@ -34,5 +43,27 @@ fn namespace(context: &Context<'_>, spec: &DomainSpec) -> Option<String> {
             context.report(Diagnostic::error(&BAD_NAME, spec.namespace.span, message).help(help));
             None
         }
+    }
+}
+
+/// Every namespace has one owner. Two domains of one name are reported as that.
+pub(super) fn shared_namespaces(context: &Context<'_>, domains: &[Doc<'_, DomainSpec>]) {
+    let mut first: BTreeMap<&str, (&str, &At<String>)> = BTreeMap::new();
+    for DomainSpec {
+        name, namespace, ..
+    } in domains.iter().map(|doc| &doc.spec)
+    {
+        let Some((owner, before)) = first.get(namespace.as_str()) else {
+            first.insert(namespace.as_str(), (name.as_str(), namespace));
+            continue;
+        };
+        if *owner == name.as_str() {
+            continue;
+        }
+        let message = format!("two domains own the namespace `{}`", namespace.value);
+        let finding = Diagnostic::error(&SHARED_NAMESPACE, namespace.span, message)
+            .label(format!("`{}` owns it", name.value))
+            .also(before.span, format!("`{owner}` owns it too"));
+        context.report(finding.help("give one of them a namespace of its own"));
     }
 }

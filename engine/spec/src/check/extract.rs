@@ -3,6 +3,7 @@
 use super::connection::unknown;
 use super::files::file;
 use super::lineage::loads_of;
+use super::load::replaced_by_part;
 use super::options::{Owner, options};
 use super::step::Steps;
 use crate::connectors::{Capability, Incremental, OptionsOf, SourceCapability};
@@ -28,7 +29,7 @@ pub(crate) const KEY_NEEDED: Code = Code {
     explain: "Rows that share the last watermark arrive on both sides of a read. Without a key they would be lost or doubled.\n\n\
               Add `key: [..]`, the columns that identify a row, so that a row read twice is known again; or `unique: true` \
               where no two rows ever share a watermark and none appears below one that was read; or load with \
-              `mode: { merge: { key: [..] } }`, for which reading a row twice makes no difference.",
+              `mode: { merge: { key: [..] } }` where the connection can, for which reading a row twice makes no difference.",
 };
 
 /// The kind and capability of a connection; `None` with a finding.
@@ -41,7 +42,7 @@ pub(super) fn connector<'a>(
         let capability = steps.context.connectors.capability(&connection.connector)?;
         return Some((connection.connector.as_str(), capability));
     }
-    if !steps.context.incomplete {
+    if !steps.context.unread.connections {
         unknown(steps.context, written, steps.names);
     }
     None
@@ -190,6 +191,9 @@ fn incremental(
     source: Option<Source<'_>>,
 ) -> Option<ExtractMode> {
     let ((kind, _), source) = source?;
+    if source.incremental != Incremental::No {
+        replaced_by_part(steps, step, mode.span);
+    }
     let report = |finding: Diagnostic| steps.context.report(finding);
     match (source.incremental, &by.watermark) {
         (Incremental::No, _) => {

@@ -1,8 +1,9 @@
-//! `foreign-namespace`, `lake-only`: loads.
+//! `foreign-namespace`, `lake-only`, `replace-of-a-part`: loads.
 
 use std::collections::BTreeMap;
 
 use super::extract::{KEY_NEEDED, UNSUPPORTED_MODE, connector};
+use super::lineage::loads_of;
 use super::name::BAD_NAME;
 use super::options::{Owner, options};
 use super::partition;
@@ -26,6 +27,14 @@ pub(crate) const LAKE_ONLY: Code = Code {
     name: "lake-only",
     explain: "`partition_by`, `sort_by`, `properties` and `target_file_size` say how a table of the lake is laid out. A load to \
               a connection has no such thing: what its connector can be told stands in `options`.",
+};
+
+pub(crate) const REPLACE_OF_A_PART: Code = Code {
+    name: "replace-of-a-part",
+    explain: "An extract reads only what is new, and a load puts it in the place of everything that is there: after each run the \
+              table would hold nothing but the newest rows.\n\n\
+              Add them with `mode: append`, or into a connection that can with `mode: { merge: { key: [..] } }`; or read all \
+              rows with `mode: full`.",
 };
 
 /// A load; `None` with a finding.
@@ -173,6 +182,33 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
     ))
 }
 
+/// Rows that an incremental extract reads are a part, and cannot stand for the whole.
+pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incremental: Span) {
+    for load in loads_of(steps, &extract.name) {
+        if !matches!(load.mode.value, LoadModeSpec::Replace) {
+            continue;
+        }
+        let connection = load.connection.as_ref();
+        let connection = connection.and_then(|name| steps.names.connections.get(name.as_str()));
+        let merges = connection
+            .and_then(|spec| steps.context.connectors.capability(&spec.connector)?.sink)
+            .is_some_and(|sink| sink.merge);
+        let help = if merges {
+            "write `append` or `merge: { key: [..] }`, or read with `mode: full`"
+        } else {
+            "write `append`, or read with `mode: full`"
+        };
+        let message = "this table would hold only the newest rows";
+        let finding = Diagnostic::error(&REPLACE_OF_A_PART, load.mode.span, message)
+            .label("what earlier runs loaded is replaced")
+            .also(
+                incremental,
+                format!("`{}` reads only what is new", extract.name.value),
+            );
+        steps.context.report(finding.help(help));
+    }
+}
+
 /// The mode that a sink does not have.
 fn missing(sink: SinkCapability, mode: &LoadModeSpec) -> Option<&'static str> {
     match mode {
@@ -204,7 +240,7 @@ fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
         LoadModeSpec::Replace => Some(LoadMode::Replace),
         LoadModeSpec::ReplacePartitions => {
             let message = "`replace_partitions` is not supported yet";
-            let help = "write `replace`, or `merge: { key: [..] }`";
+            let help = "write `append` or `replace`";
             steps
                 .context
                 .report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
@@ -217,6 +253,14 @@ fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
             let message = "`history` is not supported yet";
             steps.context.report(
                 Diagnostic::error(&UNSUPPORTED_MODE, history.span, message).help("remove it"),
+            );
+            None
+        }
+        LoadModeSpec::Merge { .. } if written.connection.is_none() => {
+            let message = "tables of the lake cannot be merged into yet";
+            steps.context.report(
+                Diagnostic::error(&UNSUPPORTED_MODE, span, message)
+                    .help("write `append` or `replace`"),
             );
             None
         }

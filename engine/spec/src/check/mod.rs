@@ -49,6 +49,7 @@ pub(crate) const CODES: &[&Code] = &[
     &cycle::CYCLE,
     &documents::BAD_ENCODING,
     &documents::UNKNOWN_KIND,
+    &domain::SHARED_NAMESPACE,
     &duration::BAD_DURATION,
     &extract::BAD_LAG,
     &extract::KEY_NEEDED,
@@ -57,10 +58,12 @@ pub(crate) const CODES: &[&Code] = &[
     &files::MISSING_FILE,
     &load::FOREIGN_NAMESPACE,
     &load::LAKE_ONLY,
+    &load::REPLACE_OF_A_PART,
     &name::BAD_NAME,
     &name::DUPLICATE_NAME,
     &partition::BAD_PARTITION,
     &partition::BAD_SORT,
+    &pipeline::NO_STEPS,
     &pipeline::UNKNOWN_DOMAIN,
     &project::NO_PROJECT,
     &project::TWO_PROJECTS,
@@ -92,11 +95,9 @@ pub fn check(
 ) -> (Option<Project>, Diagnostics) {
     let mut found = Vec::new();
     let sources = Arc::new(documents::load(files, &mut found));
-    let mut unparsed = false;
-    let documents = documents::parse(&sources, &mut found, &mut unparsed);
-    let mut written = documents::read(&documents, &mut found);
-    written.incomplete |= unparsed;
-    let context = Context::new(&sources, connectors, written.incomplete, found);
+    let (documents, unparsed) = documents::parse(&sources, &mut found);
+    let written = documents::read(&documents, unparsed, &mut found);
+    let context = Context::new(&sources, connectors, written.unread, found);
     let project = project(&context, &written, environment);
     let found = context.into_found();
     let diagnostics = Diagnostics::new(found, Arc::clone(&sources));
@@ -136,8 +137,9 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
         .map(|doc| pipeline::pipeline(context, doc, &names, base))
         .collect();
 
+    domain::shared_namespaces(context, &written.domains);
     tables::two_writers(context, &pipelines);
-    tables::unknown_tables(context, &pipelines, &written.domains);
+    tables::unknown_tables(context, &pipelines, written);
     cycle::steps(context, &pipelines);
     cycle::pipelines(context, &pipelines);
     unused::steps(context, &pipelines);

@@ -1,4 +1,4 @@
-//! `unknown-domain`: a pipeline, step by step.
+//! `unknown-domain`, `no-steps`: a pipeline, step by step.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,11 @@ use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec};
 pub(crate) const UNKNOWN_DOMAIN: Code = Code {
     name: "unknown-domain",
     explain: "`domain:` of a pipeline names a domain that this project does not have: no file has `kind: Domain` and this name.",
+};
+
+pub(crate) const NO_STEPS: Code = Code {
+    name: "no-steps",
+    explain: "A pipeline without steps does nothing.\n\nWrite at least one that extracts and one that loads, or remove the file.",
 };
 
 /// What a project has, by name; also what was written wrong otherwise.
@@ -94,7 +99,7 @@ pub(super) fn pipeline<'a>(
 ) -> Checked<'a> {
     let spec = &doc.spec;
     let domain = names.domains.get(spec.domain.as_str()).copied();
-    if domain.is_none() && !context.incomplete {
+    if domain.is_none() && !context.unread.domains {
         unknown_domain(context, spec, names);
     }
     duplicates(
@@ -104,6 +109,11 @@ pub(super) fn pipeline<'a>(
             .iter()
             .map(|step| (step.name.value.clone(), step.name.span)),
     );
+    if spec.steps.is_empty() && doc.whole {
+        let message = format!("pipeline `{}` has no steps", full_name(spec));
+        let finding = Diagnostic::error(&NO_STEPS, spec.steps.span, message);
+        context.report(finding.help("add a step that extracts, and one that loads"));
+    }
     let base = retry::defaults(
         context,
         domain.and_then(|domain| domain.defaults.as_ref()),

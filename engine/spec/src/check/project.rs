@@ -33,7 +33,7 @@ pub(super) fn one<'a>(
     projects: &'a [Doc<'a, ProjectSpec>],
 ) -> Option<&'a Doc<'a, ProjectSpec>> {
     let Some((first, more)) = projects.split_first() else {
-        if !context.incomplete {
+        if !context.unread.projects {
             let help = "write `project.yaml` with `kind: Project`, `name: …` and `version: 1`";
             context
                 .report(Diagnostic::nowhere(&NO_PROJECT, "no file has `kind: Project`").help(help));

@@ -15,7 +15,7 @@ pub(crate) const BAD_RULE: Code = Code {
     name: "bad-rule",
     explain: "A rule's `expect` is one SQL condition. It is about each row (`ward_id IS NOT NULL`), or with aggregate functions \
               about all rows together (`count(*) > 0`); then no single row fails it, so that only `warn` and `fail` make sense. \
-              It does not read other tables: join them in a transform before.",
+              It does not read other tables: join them in a transform before. A check has at least one rule.",
 };
 pub(crate) const QUARANTINE_WITHOUT_LOAD: Code = Code {
     name: "quarantine-without-load",
@@ -30,6 +30,12 @@ pub(super) fn check(
     written: &At<CheckSpec>,
 ) -> Option<Check> {
     let on = steps.rows_of(step, &written.on, "checks");
+    if written.rules.is_empty() && steps.doc.whole {
+        let message = format!("check `{}` has no rules", step.name.value);
+        let help = "add a rule, `{ name: …, expect: …, otherwise: … }`, or remove the step";
+        let finding = Diagnostic::error(&BAD_RULE, written.rules.span, message);
+        steps.context.report(finding.help(help));
+    }
     duplicates(
         steps.context,
         "rules",

@@ -109,7 +109,7 @@ fn pipeline(context: &Context<'_>, written: &At<String>, names: &Names<'_>) -> O
             return None;
         }
     };
-    if names.pipelines.contains_key(&written.value) || context.incomplete {
+    if names.pipelines.contains_key(&written.value) || context.unread.pipelines {
         return Some(id);
     }
     let finding = Diagnostic::error(

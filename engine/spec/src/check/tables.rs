@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::documents::Doc;
+use super::documents::{Doc, Written};
 use super::name::BAD_NAME;
 use super::pipeline::{Checked, TableUse};
 use crate::diagnostic::{Code, Diagnostic};
@@ -46,22 +46,26 @@ pub(super) fn two_writers(context: &Context<'_>, pipelines: &[Checked<'_>]) {
 pub(super) fn unknown_tables(
     context: &Context<'_>,
     pipelines: &[Checked<'_>],
-    domains: &[Doc<'_, DomainSpec>],
+    written: &Written<'_>,
 ) {
-    let mut known: BTreeSet<String> = external(context, domains);
+    let mut known: BTreeSet<String> = external(context, &written.domains);
     known.extend(
         pipelines
             .iter()
             .flat_map(|checked| &checked.writes)
             .map(|used| used.table.to_string()),
     );
-    if context.incomplete || pipelines.iter().any(|checked| checked.pipeline.is_none()) {
-        // A load that is wrong otherwise may be the one that is missed.
+    if !written.tables_whole() {
+        // What could not be read may be the load that is missed.
+        return;
+    }
+    if pipelines.iter().any(|checked| checked.pipeline.is_none()) {
+        // So may a load that is wrong otherwise.
         known.extend(pipelines.iter().flat_map(|checked| loads(checked)));
     }
     for used in pipelines.iter().flat_map(|checked| &checked.reads) {
         let table = used.table.to_string();
-        if context.incomplete || known.contains(&table) {
+        if known.contains(&table) {
             continue;
         }
         let finding = Diagnostic::error(

@@ -37,7 +37,7 @@ pub(super) fn steps(context: &Context<'_>, pipelines: &[Checked<'_>]) {
 
 /// Connections that nothing uses.
 pub(super) fn connections(context: &Context<'_>, written: &Written<'_>) {
-    if written.incomplete {
+    if !written.refers_whole() {
         return;
     }
     let mut used: BTreeSet<&str> = BTreeSet::new();

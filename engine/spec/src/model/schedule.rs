@@ -181,7 +181,7 @@ fn weekday(text: &str) -> Result<usize, String> {
     let name = || DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
     number
         .or_else(name)
-        .ok_or_else(|| format!("`{text}` is no weekday, which are `SUN` to `SAT` or 0 to 7"))
+        .ok_or_else(|| format!("`{text}` is no weekday; weekdays are `SUN` to `SAT` or 0 to 7"))
 }
 
 #[cfg(test)]
