@@ -38,6 +38,8 @@ pub struct SourceCapability {
     pub predicates: bool,
     /// How it reads only what is new.
     pub incremental: Incremental,
+    /// Every split that is read holds one of the connection's sessions, of which there are few.
+    pub sessions: bool,
 }
 
 /// How a source reads only what is new.

@@ -57,6 +57,7 @@ impl Connector for Memory {
     const KIND: &'static str = "memory";
     const CAPABILITY: Capability = Capability {
         source: Some(SourceCapability {
+            sessions: false,
             queries: false,
             predicates: false,
             incremental: Incremental::Column,

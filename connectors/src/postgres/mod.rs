@@ -122,6 +122,7 @@ impl Connector for Postgres {
     const KIND: &'static str = "postgres";
     const CAPABILITY: Capability = Capability {
         source: Some(SourceCapability {
+            sessions: true,
             queries: true,
             predicates: true,
             incremental: Incremental::Column,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use connectors::{Connection, Error, ErrorKind, Opening, Result, registry, wrap};
 use spec::model::{ConnectionName, Project};
 use tokio::sync::Mutex;
@@ -36,6 +37,7 @@ impl Connections {
         &self,
         project: &Project,
         name: &ConnectionName,
+        now: DateTime<Utc>,
     ) -> Result<Arc<dyn Connection>> {
         let mut open = self.open.lock().await;
         if let Some(connection) = open.get(name) {
@@ -43,7 +45,8 @@ impl Connections {
         }
         let spec = project.connections.get(name).ok_or_else(|| missing(name))?;
         let connector = registry::find(&spec.connector).ok_or_else(|| missing(name))?;
-        let sessions = spec.limits.sessions.unwrap_or(DEFAULT_SESSIONS).max(1);
+        allowed_now(spec, now)?;
+        let sessions = sessions(spec);
         let opening = Opening {
             root: &self.root,
             secrets: &self.secrets,
@@ -53,9 +56,43 @@ impl Connections {
             .open(spec.options.clone(), opening)
             .await
             .map_err(|error| error.with("connection", name))?;
-        let connection: Arc<dyn Connection> = Arc::from(wrap::trace(connection, name.as_str()));
+        let connection: Arc<dyn Connection> = Arc::from(limited(connection, spec));
         open.insert(name.clone(), Arc::clone(&connection));
         Ok(connection)
+    }
+}
+
+/// How many sessions a connection may hold.
+pub(crate) fn sessions(spec: &spec::model::Connection) -> usize {
+    spec.limits.sessions.unwrap_or(DEFAULT_SESSIONS).max(1)
+}
+
+/// What its spec says around a connection.
+fn limited(
+    mut connection: Box<dyn Connection>,
+    spec: &spec::model::Connection,
+) -> Box<dyn Connection> {
+    if let Some(timeout) = spec.limits.statement_timeout {
+        connection = wrap::timeout(connection, timeout);
+    }
+    if let Some(sessions) = spec.limits.sessions {
+        connection = wrap::limit(connection, sessions);
+    }
+    wrap::trace(connection, spec.name.as_str())
+}
+
+fn allowed_now(spec: &spec::model::Connection, now: DateTime<Utc>) -> Result<()> {
+    match spec.limits.window {
+        Some(window) if !window.contains(now) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("connection `{}` is not to be used at this hour", spec.name),
+        )
+        .with("from", window.from.format("%H:%M"))
+        .with("to", window.to.format("%H:%M"))
+        .with("timezone", window.timezone)
+        .help("run it in these hours, or change `limits: { window: … }` of the connection")
+        .retry(false)),
+        _ => Ok(()),
     }
 }
 

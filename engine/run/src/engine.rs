@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use connectors::{BatchStream, Connection, Error, ErrorKind, Result};
+use connectors::{BatchStream, Connection, Error, ErrorKind, Result, registry};
 use futures::{StreamExt, TryStreamExt};
 use spec::graph::Graph;
 use spec::model::{ConnectionName, Pipeline, PipelineId, Project};
@@ -13,7 +13,7 @@ use spec::plan::{Action, Plan};
 use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
-use crate::connections::Connections;
+use crate::connections::{Connections, sessions};
 use crate::lake::{Lake, TableId};
 use crate::query::{Session, SessionOptions, from_datafusion};
 use crate::state::{self, RunEvent, RunRecord, StateStore};
@@ -198,7 +198,19 @@ impl Engine {
     }
 
     pub(crate) async fn connection(&self, name: &ConnectionName) -> Result<Arc<dyn Connection>> {
-        self.connections.get(&self.project, name).await
+        self.connections.get(&self.project, name, self.now()).await
+    }
+
+    /// How many splits of one connection may be read at once, where they hold its sessions: one of these is for
+    /// everything else. `None` where nothing is held.
+    pub(crate) fn reads(&self, name: &ConnectionName) -> Option<usize> {
+        let connection = self.project.connections.get(name)?;
+        let holds = registry::find(&connection.connector)?
+            .capability()
+            .source?
+            .sessions;
+        let counted = holds || connection.limits.sessions.is_some();
+        counted.then(|| sessions(connection).saturating_sub(1))
     }
 
     pub(crate) async fn lake(&self) -> Result<&Lake> {

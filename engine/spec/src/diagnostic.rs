@@ -2,11 +2,13 @@
 //!
 //! Knows nothing of how a finding looks on a screen (see `render`) and nothing of rules (see `check`).
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::source::{Sources, Span};
+use crate::source::{FileId, Sources, Span};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,27 +142,43 @@ impl Diagnostic {
     }
 }
 
-/// How many lines around an annotated one a renderer may show.
-const SHOWN_AROUND: usize = 2;
+/// The lines of a file that a span touches.
+type Lines = (FileId, RangeInclusive<usize>);
 
-/// Keeps lines off the screen in which, by another finding, a secret stands.
-fn hide_near_secrets(found: &mut [Diagnostic], sources: &Sources) {
-    let line = |span: Span| Some((span.file, sources.get(span.file)?.position(span.start).line));
-    let secret = found.iter().filter(|finding| finding.secret);
-    let secret: Vec<_> = secret.filter_map(|finding| line(finding.span?)).collect();
-    if secret.is_empty() {
+/// Keeps off the screen what would show a line in which, by another finding, a secret stands. A renderer shows of each
+/// file no more than the lines from the first to the last that a finding is about.
+fn hide_secrets(found: &mut [Diagnostic], sources: &Sources) {
+    let secrets = found.iter().filter(|finding| finding.secret);
+    let secrets: Vec<Lines> = secrets
+        .filter_map(|finding| lines(finding.span?, sources))
+        .collect();
+    if secrets.is_empty() {
         return;
     }
-    let near = |span: Span| {
-        line(span).is_some_and(|(file, line)| {
-            let mut lines = secret.iter();
-            lines.any(|(other, at)| *other == file && line.abs_diff(*at) <= SHOWN_AROUND)
-        })
-    };
     for finding in found {
         let others = finding.others.iter().map(|label| label.span);
-        finding.secret |= finding.span.into_iter().chain(others).any(near);
+        let mut shown: BTreeMap<FileId, RangeInclusive<usize>> = BTreeMap::new();
+        let spans = finding.span.into_iter().chain(others);
+        for (file, lines) in spans.filter_map(|span| lines(span, sources)) {
+            let (first, last) = lines.into_inner();
+            let around = shown.get(&file).map_or(first..=last, |before| {
+                first.min(*before.start())..=last.max(*before.end())
+            });
+            shown.insert(file, around);
+        }
+        finding.secret |= secrets.iter().any(|(file, secret)| {
+            shown
+                .get(file)
+                .is_some_and(|shown| secret.start() <= shown.end() && shown.start() <= secret.end())
+        });
     }
+}
+
+fn lines(span: Span, sources: &Sources) -> Option<Lines> {
+    let source = sources.get(span.file)?;
+    let last = span.end.saturating_sub(1).max(span.start);
+    let (first, last) = (source.position(span.start), source.position(last));
+    Some((span.file, first.line..=last.line))
 }
 
 /// All findings of a project, sorted by place, with the texts they are about.
@@ -176,7 +194,7 @@ impl Diagnostics {
             (a.span, a.severity, a.code, &a.message).cmp(&(b.span, b.severity, b.code, &b.message))
         });
         found.dedup_by(|a, b| a.span == b.span && a.code == b.code && a.message == b.message);
-        hide_near_secrets(&mut found, &sources);
+        hide_secrets(&mut found, &sources);
         Self { found, sources }
     }
 

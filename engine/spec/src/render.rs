@@ -19,7 +19,12 @@ pub(crate) fn render(diagnostics: &Diagnostics, colour: bool) -> String {
     .term_width(WIDTH);
     let mut out = String::new();
     for finding in diagnostics.iter() {
-        out.push_str(&renderer.render(&[group(finding, diagnostics.sources())]));
+        let sources = diagnostics.sources();
+        let block = renderer.render(&[group(finding, sources)]);
+        match hidden_line(finding, sources) {
+            Some(line) => indent_place(&block, line, &mut out),
+            None => out.push_str(&block),
+        }
         out.push('\n');
         if let Some(help) = &finding.help {
             let title = Level::HELP.primary_title(help.as_str());
@@ -29,6 +34,26 @@ pub(crate) fn render(diagnostics: &Diagnostics, colour: bool) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The line of a finding whose source is not shown.
+fn hidden_line(finding: &Diagnostic, sources: &Sources) -> Option<usize> {
+    let span = finding.span.filter(|_| finding.secret)?;
+    Some(sources.get(span.file)?.position(span.start).line)
+}
+
+/// Puts the place where it would stand if there were a line below it: the renderer makes room for a line's number only
+/// where it shows one.
+fn indent_place(block: &str, line: usize, out: &mut String) {
+    let Some((title, place)) = block.rsplit_once('\n') else {
+        out.push_str(block);
+        return;
+    };
+    let digits = line.to_string().len();
+    out.push_str(title);
+    out.push('\n');
+    out.extend(std::iter::repeat_n(' ', digits));
+    out.push_str(place);
 }
 
 fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {

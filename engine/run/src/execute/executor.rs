@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use connectors::{Error, ErrorKind, Result};
 use futures::StreamExt;
-use spec::model::{StepName, TableRef};
+use spec::model::{ConnectionName, StepName, TableRef};
 use spec::plan::{Action, Plan, PlannedExtract, PlannedStep, PlannedTransform};
 
 use super::check::Verdict;
@@ -150,6 +150,7 @@ impl<'a> Executor<'a> {
             read,
             Arc::clone(&schema),
             watch,
+            self.attempt.share(&extract.connection).max(1),
         ));
         self.offer(step, Rows::Source { table, schema }).await
     }
@@ -182,7 +183,12 @@ impl<'a> Executor<'a> {
                 .readers
                 .iter()
                 .any(|reader| self.attempt.is_transform(reader));
-        let rows = if mentions > 1 || checked_for_query {
+        let starved = matches!(&step.action, Action::Extract(extract) if self.attempt.share(&extract.connection) == 0)
+            && step
+                .readers
+                .iter()
+                .any(|reader| self.attempt.is_transform(reader));
+        let rows = if mentions > 1 || checked_for_query || starved {
             let schema = rows.schema();
             let streams = rows.into_streams(self.attempt.engine.parallel()).await?;
             let spool = Spool::write(
@@ -246,6 +252,19 @@ impl Attempt<'_> {
         self.plan
             .step(name)
             .is_some_and(|step| matches!(step.action, Action::Transform(_)))
+    }
+
+    /// How many splits of a connection one extract may read at once, so that all extracts that queries read from it
+    /// can go on together: a query that joins two of them would else wait for itself. 0 where they cannot.
+    fn share(&self, connection: &ConnectionName) -> usize {
+        let Some(reads) = self.engine.reads(connection) else {
+            return usize::MAX;
+        };
+        let rivals = self.plan.steps.iter().filter(|step| {
+            matches!(&step.action, Action::Extract(extract) if extract.connection == *connection)
+                && step.readers.iter().any(|reader| self.is_transform(reader))
+        });
+        reads / rivals.count().max(1)
     }
 
     /// How often `reader` reads the rows of `step`.

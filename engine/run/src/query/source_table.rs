@@ -26,21 +26,24 @@ pub(crate) struct SourceTable {
     read: Read,
     schema: SchemaRef,
     watch: Watch,
+    parallel: usize,
 }
 
 impl SourceTable {
-    /// A table over a read whose full schema is known.
+    /// A table over a read whose full schema is known; a query reads it with at most `parallel` streams.
     pub(crate) fn new(
         connection: Arc<dyn Connection>,
         read: Read,
         schema: SchemaRef,
         watch: Watch,
+        parallel: usize,
     ) -> Self {
         Self {
             connection,
             read,
             schema,
             watch,
+            parallel,
         }
     }
 
@@ -101,7 +104,7 @@ impl TableProvider for SourceTable {
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let schema = scan.schema();
-        let streams = scan.streams(state.config().target_partitions());
+        let streams = scan.streams(state.config().target_partitions().min(self.parallel));
         let partitions = stream_table::partitions(&schema, streams);
         let none_wanted = projection.is_some_and(Vec::is_empty);
         let exec = StreamingTableExec::try_new(

@@ -45,7 +45,10 @@ pub(super) struct Written<'a> {
 
 /// Whether a spec of a kind could not be read: then what seems to be missing may be that one.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "it is a set of the four kinds")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "it is a set of the four kinds"
+)]
 pub(super) struct Unread {
     pub(super) projects: bool,
     pub(super) connections: bool,

@@ -37,7 +37,7 @@ pub(super) fn options(
     owner: Owner<'_>,
 ) -> serde_json::Value {
     let absent = Node {
-        id: u32::MAX,
+        id: read::ABSENT,
         span: owner.anchor,
         value: Value::Null,
     };
@@ -48,7 +48,8 @@ pub(super) fn options(
     let mut found = Vec::new();
     secrets(node, &mut found);
     if let Some(kind) = owner.kind {
-        read::read_with(node, anchor, &mut found, &|reader| {
+        let absent = written.is_none().then_some("options");
+        read::read_with(node, absent, anchor, &mut found, &|reader| {
             context.connectors.check_options(kind, owner.place, reader)
         });
     }

@@ -38,7 +38,7 @@ steps:
     load:
       from: visit_daily
       table: medicine.visit_daily
-      mode: { merge: { key: [visit_date, ward_id] } }
+      mode: append
       partition_by: ["month(visit_date)"]
       on_schema_change: { add: accept, drop: keep }
 "#;
@@ -261,7 +261,7 @@ fn reading_reports_everything_at_once() {
         ],
     );
     expect(
-        "mode: { merge: { key: [visit_date, ward_id] } }",
+        "mode: append",
         "mode: apend",
         &["wrong-value visits.yaml:24:13"],
     );
@@ -425,6 +425,13 @@ fn a_secret_is_not_shown() {
         assert!(text.contains("secret-in-clear"), "{text}");
         assert!(!text.contains("hunter2") && !text.contains("77"), "{text}");
     }
+    let other = with(
+        "host: h,",
+        "\n  hosst: h\n  password: >-\n    hunter2\n    hunter3\n  port:",
+    )
+    .1;
+    let text = other.render(false);
+    assert!(!text.contains("hunter"), "{text}");
 }
 
 #[test]
@@ -447,17 +454,38 @@ fn sql_in_yaml_has_exact_places() {
 
 #[test]
 fn incremental_reading_needs_a_key_where_rows_are_added() {
-    let (_, found) = with(", key: [VisitID]", "");
-    assert!(found.is_empty());
-    let mut files = good();
-    let text = VISITS.replace(", lag: 5m, key: [VisitID]", "").replace(
-        "mode: { merge: { key: [visit_date, ward_id] } }",
-        "mode: append",
+    expect(
+        ", lag: 5m, key: [VisitID]",
+        "",
+        &["key-needed visits.yaml:10:41"],
     );
-    files[3].1.clone_from(&text);
-    assert_eq!(places(&run(&files).1), ["key-needed visits.yaml:10:41"]);
-    files[3].1 = text.replace("watermark: UpdatedAt", "watermark: UpdatedAt, unique: true");
+    expect(", key: [VisitID]", "", &["key-needed visits.yaml:10:41"]);
+    let (_, found) = with(", lag: 5m, key: [VisitID]", ", unique: true");
+    assert!(found.is_empty(), "{}", found.render(false));
+}
+
+#[test]
+fn a_part_does_not_replace_the_whole() {
+    expect(
+        "mode: append",
+        "mode: replace",
+        &["replace-of-a-part visits.yaml:24:13"],
+    );
+    let mut files = good();
+    files[3].1 = VISITS.replace("mode: append", "mode: replace").replace(
+        "mode: { incremental: { watermark: UpdatedAt, lag: 5m, key: [VisitID] } }",
+        "mode: full",
+    );
     assert!(run(&files).1.is_empty());
+}
+
+#[test]
+fn tables_of_the_lake_are_not_merged_into() {
+    expect(
+        "mode: append",
+        "mode: { merge: { key: [visit_date] } }",
+        &["unsupported-mode visits.yaml:24:15"],
+    );
 }
 
 #[test]
@@ -476,6 +504,43 @@ fn a_file_that_cannot_be_read_hides_what_may_be_in_it() {
         "kind: Connection",
         "kind: [",
         &["yaml-syntax his.yaml:3:10"],
+    );
+}
+
+#[test]
+fn a_mistake_in_one_kind_hides_no_reference_to_another() {
+    let mut files = good();
+    files[0].1 = PROJECT.replace("name: clinic", "name: [clinic]");
+    files[3].1 = VISITS
+        .replace("connection: his", "connection: hs")
+        .replace("domain: medicine", "domain: medicin");
+    assert_eq!(
+        places(&run(&files).1),
+        [
+            "unknown-domain visits.yaml:3:9",
+            "unknown-connection visits.yaml:8:19",
+            "wrong-value project.yaml:2:1",
+        ]
+    );
+}
+
+#[test]
+fn a_namespace_has_one_owner() {
+    let mut files = good();
+    let again = MEDICINE.replace("name: medicine", "name: wards");
+    files.push(("domains/wards/domain.yaml", again));
+    assert_eq!(
+        places(&run(&files).1),
+        ["shared-namespace domain.yaml:3:12"]
+    );
+}
+
+#[test]
+fn names_mean_what_is_written() {
+    expect(
+        "from visit\n",
+        "from Visit\n",
+        &["unknown-step visit_daily.sql:3:6"],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::NaiveTime;
+use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 
 use super::ConnectionName;
@@ -42,4 +42,39 @@ pub struct TimeWindow {
     pub to: NaiveTime,
     /// Whose hours.
     pub timezone: Tz,
+}
+
+impl TimeWindow {
+    /// Whether an instant lies in it; its end does not.
+    pub fn contains(&self, instant: DateTime<Utc>) -> bool {
+        let time = instant.with_timezone(&self.timezone).time();
+        if self.from <= self.to {
+            self.from <= time && time < self.to
+        } else {
+            time >= self.from || time < self.to
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_window_may_reach_over_midnight_in_its_own_zone() {
+        let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+        let night = TimeWindow {
+            from: time(21, 0),
+            to: time(5, 30),
+            timezone: chrono_tz::Europe::Moscow,
+        };
+        assert!(night.contains(at("2026-01-01T18:00:00Z")));
+        assert!(night.contains(at("2026-01-01T02:29:59Z")));
+        assert!(!night.contains(at("2026-01-01T02:30:00Z")));
+        assert!(!night.contains(at("2026-01-01T17:59:59Z")));
+    }
 }

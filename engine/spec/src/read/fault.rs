@@ -42,7 +42,12 @@ pub(crate) struct Reading {
     /// Unknown keys that look like this known one, with the mapping they are in.
     misspelled: RefCell<BTreeSet<(u32, String)>>,
     partial: Cell<bool>,
+    /// The key of the mapping that is read, where it was not written.
+    absent: Option<&'static str>,
 }
+
+/// The number of a node that was not written.
+pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// An error on its way up.
 struct Fault {
@@ -53,6 +58,14 @@ struct Fault {
 }
 
 impl Reading {
+    /// Reads what may be absent, and would stand behind this key.
+    pub(crate) fn of(absent: Option<&'static str>) -> Self {
+        Self {
+            absent,
+            ..Self::default()
+        }
+    }
+
     /// Notes an error where it was first seen. Outer readers see it again and add nothing.
     pub(crate) fn locate(&self, node: &Node, anchor: Span, error: &ReadError) {
         let mut fault = self.fault.borrow_mut();
@@ -72,6 +85,11 @@ impl Reading {
                 {
                     return None;
                 }
+                if let Some(key) = self.absent.filter(|_| node.id == ABSENT) {
+                    let message = format!("`{key}` with `{field}` is missing");
+                    let finding = Diagnostic::error(&MISSING_FIELD, anchor, message);
+                    return Some(finding.help(format!("add `{key}: {{ {field}: … }}`")));
+                }
                 Diagnostic::error(&MISSING_FIELD, anchor, error.message.clone())
                     .label("in this mapping")
             }
@@ -79,6 +97,8 @@ impl Reading {
             Kind::WrongValue if error.message.contains(CLEAR_TEXT) => {
                 return Some(clear_secret(node.span));
             }
+            // What a type misses in a mapping or list may be what was cut out of it.
+            Kind::WrongValue if self.cut_inside(node) => return None,
             Kind::WrongValue => {
                 let span = match node.value {
                     Value::Mapping(_) | Value::Sequence(_) | Value::Null => anchor,
@@ -92,6 +112,15 @@ impl Reading {
 
     fn was_cut(&self, node: &Node, field: &str) -> bool {
         node.get(field).is_some_and(|value| self.is_cut(value))
+    }
+
+    fn cut_inside(&self, node: &Node) -> bool {
+        let cut = |inner: &Node| self.is_cut(inner) || self.cut_inside(inner);
+        match &node.value {
+            Value::Mapping(entries) => entries.iter().any(|(_, value)| cut(value)),
+            Value::Sequence(items) => items.iter().any(cut),
+            _ => false,
+        }
     }
 
     /// Notes the entry or element around the error that is on its way up, if an inner one has not.

@@ -10,7 +10,9 @@ mod node;
 mod place;
 
 pub use error::nearest;
-pub(crate) use fault::{MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE, clear_secret};
+pub(crate) use fault::{
+    ABSENT, MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE, clear_secret,
+};
 pub(crate) use place::{At, Named, Raw};
 
 use serde::Deserialize;
@@ -54,14 +56,16 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(
     spec.map(|spec| Reads { spec, whole })
 }
 
-/// Lets somebody else's types read a part of a document: a connector its options.
+/// Lets somebody else's types read a part of a document: a connector its options. A part that was not written is a node
+/// numbered [`ABSENT`]; `absent` is then its key.
 pub(crate) fn read_with(
     node: &Node,
+    absent: Option<&'static str>,
     anchor: Span,
     found: &mut Vec<Diagnostic>,
     check: &dyn Fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<(), erased_serde::Error>,
 ) {
-    let reading = Reading::default();
+    let reading = Reading::of(absent);
     for _ in 0..MAX_ROUNDS {
         let mut reader =
             <dyn erased_serde::Deserializer<'_>>::erase(Reader::new(node, anchor, &reading));

@@ -1,2 +1,3 @@
-with raws as (select * from rawer)
-select * from raws
+select ordered_at, count(*) as orders
+from "Raw"
+group by ordered_at
