@@ -100,8 +100,15 @@ impl Database {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Writes the connection `name` into a project, with the password in a file.
+    /// Writes the connection `name` into a project.
     pub(crate) fn connect(&self, scene: &Scene, name: &str) {
+        let options = self.options(scene, name);
+        let spec = format!("kind: Connection\nname: {name}\nconnector: postgres\n{options}\n");
+        scene.write(&format!("connections/{name}.yaml"), &spec);
+    }
+
+    /// The line of a connection's spec that says where this is; the password is in a file of the project.
+    pub(crate) fn options(&self, scene: &Scene, name: &str) -> String {
         let Address {
             user,
             password,
@@ -110,12 +117,9 @@ impl Database {
             name: database,
         } = &self.address;
         scene.write(&format!("secrets/{name}"), password);
-        let options = format!(
-            "host: {host}, port: {port}, database: {database}, user: {user}, password: {{ file: secrets/{name} }}"
-        );
-        let spec = format!(
-            "kind: Connection\nname: {name}\nconnector: postgres\noptions: {{ {options} }}\n"
-        );
-        scene.write(&format!("connections/{name}.yaml"), &spec);
+        format!(
+            "options: {{ host: {host}, port: {port}, database: {database}, user: {user}, \
+             password: {{ file: secrets/{name} }} }}"
+        )
     }
 }

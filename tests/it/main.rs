@@ -13,8 +13,10 @@
 mod checks;
 mod crash;
 mod database;
+mod estate;
 mod files;
 mod incremental;
+mod interrupt;
 mod lake;
 mod plan;
 mod postgres;

@@ -20,9 +20,10 @@ pub(super) async fn highest(
 ) -> Result<Option<Watermark>> {
     let kind = growing(column)?;
     let name = sql::identifier(&column.name);
-    // Asking for no NULLs, instead of putting them last, lets an index of the usual order give the answer.
+    // Asking for no NULLs, instead of putting them last, lets an index of the usual order give the answer. The text is
+    // made outside: beside `name::text`, which is a column `name` of the answer, `ORDER BY name` would order texts.
     let query = format!(
-        "SELECT {name}::text FROM {} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1",
+        "SELECT w.v::text FROM (SELECT {name} AS v FROM {} WHERE {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1) AS w",
         relation.as_sql()
     );
     let Some(text) = session.value(&query).await? else {

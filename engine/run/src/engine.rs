@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use connectors::{BatchStream, Connection, Error, ErrorKind, Result, registry};
 use futures::{StreamExt, TryStreamExt};
 use spec::graph::Graph;
-use spec::model::{ConnectionName, Pipeline, PipelineId, Project};
+use spec::model::{ConnectionName, Pipeline, PipelineId, Project, StepName};
 use spec::plan::{Action, Plan};
 use tokio::sync::OnceCell;
 
@@ -275,10 +275,11 @@ pub(crate) fn planned(run: &RunRecord) -> Option<Plan> {
     })
 }
 
-/// How many loads a plan has.
-pub(crate) fn loads(plan: &Plan) -> usize {
-    plan.steps
+/// The loads of a plan.
+pub(crate) fn loads(plan: &Plan) -> impl Iterator<Item = &StepName> {
+    let loads = plan
+        .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Load(_)))
-        .count()
+        .filter(|step| matches!(step.action, Action::Load(_)));
+    loads.map(|step| &step.name)
 }

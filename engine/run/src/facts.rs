@@ -127,10 +127,11 @@ impl Survey<'_> {
         let Some(schema) = self.schemas.get(&check.on).cloned() else {
             return Ok(());
         };
+        let checked = self.checked(check);
         for rule in &check.rules {
             let planned = if rule.aggregate {
                 self.session
-                    .query(&format!("SELECT {} FROM \"{}\"", rule.expect, check.on))
+                    .query(&format!("SELECT {} FROM \"{checked}\"", rule.expect))
                     .await
                     .map(drop)
             } else {
@@ -140,6 +141,17 @@ impl Survey<'_> {
         }
         self.schemas.insert(step.name.clone(), schema);
         Ok(())
+    }
+
+    /// The step that a check is about, through the checks in between: the name under which its rows are known.
+    fn checked<'c>(&'c self, check: &'c Check) -> &'c StepName {
+        let mut on = &check.on;
+        while let Some(step) = self.pipeline.steps.iter().find(|step| step.name == *on)
+            && let StepKind::Check(below) = &step.kind
+        {
+            on = &below.on;
+        }
+        on
     }
 
     async fn load(&mut self, step: &Step, load: &Load) -> Result<()> {

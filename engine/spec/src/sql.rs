@@ -82,7 +82,13 @@ pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
     let mut reads = Reads::default();
     match statement.visit(&mut reads) {
         ControlFlow::Continue(()) => Ok(reads.relations),
-        ControlFlow::Break(error) => Err(*error),
+        ControlFlow::Break(error) => Err(match *error {
+            SqlError::NotAQuery { message, place } => SqlError::NotAQuery {
+                message,
+                place: place.map(|place| widen(sql, place)),
+            },
+            syntax @ SqlError::Syntax { .. } => syntax,
+        }),
     }
 }
 
@@ -197,13 +203,33 @@ fn syntax(sql: &str, error: ParserError) -> SqlError {
         ),
         None => (text, None),
     };
-    let message = message.replace("found: EOF", "found: the end of the text");
-    let mut chars = message.chars();
-    let message = chars
+    let message = plain(&message);
+    SqlError::Syntax { message, place }
+}
+
+/// `Expected: ), found: as` in our way of writing.
+fn plain(sentence: &str) -> String {
+    let parts = sentence
+        .strip_prefix("Expected: ")
+        .and_then(|rest| rest.rsplit_once(", found: "));
+    if let Some((expected, found)) = parts {
+        let phrase = expected.contains(char::is_lowercase);
+        let expected = if phrase {
+            expected.to_owned()
+        } else {
+            format!("`{expected}`")
+        };
+        return if found == "EOF" {
+            format!("expected {expected}, found the end of the text")
+        } else {
+            format!("expected {expected}, found `{found}`")
+        };
+    }
+    let mut chars = sentence.chars();
+    chars
         .next()
         .map(|first| first.to_lowercase().chain(chars).collect())
-        .unwrap_or_default();
-    SqlError::Syntax { message, place }
+        .unwrap_or_default()
 }
 
 /// The place of the whole token that starts there.
@@ -256,7 +282,7 @@ impl Visitor for Reads {
         match statement {
             Statement::Query(_) if self.statements == 1 => ControlFlow::Continue(()),
             _ => {
-                let message = "a transform is one query, `SELECT …` or `WITH … SELECT …`";
+                let message = "this is no query, and a transform is one";
                 ControlFlow::Break(Box::new(not_a_query(message, Some(statement.span().start))))
             }
         }

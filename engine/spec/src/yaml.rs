@@ -200,7 +200,13 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
         _ => (
             &YAML_SYNTAX,
             format!("this is not YAML: {}", lower(sentence)),
-            None,
+            if sentence.contains("tab") {
+                Some("indent with spaces")
+            } else if sentence.contains("quote") {
+                Some("close the quote, or double one that stands inside: `''`")
+            } else {
+                Some("the mistake is here or just before; look at indentation, quotes and brackets")
+            },
         ),
     };
     let diagnostic = Diagnostic::error(code, span, message);
@@ -214,7 +220,7 @@ fn too_deep() -> (&'static Code, String, Option<&'static str>) {
     (
         &TOO_LARGE,
         format!("values are nested more than {MAX_DEPTH} deep"),
-        None,
+        Some("no spec needs that; look for brackets that were not closed"),
     )
 }
 

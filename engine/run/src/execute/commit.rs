@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use connectors::{Error, ErrorKind, Result};
-use spec::model::{LoadMode, StepName, Target};
-use spec::plan::{Action, Change, Plan};
+use connectors::Result;
+use spec::model::{ConnectionName, LoadMode, StepName, Target};
+use spec::plan::{Action, Change, Plan, PlannedCheck, PlannedStep};
 
 use super::executor::{Attempt, Executor};
 use super::load::{StagedLoad, Staging, write_of};
@@ -139,7 +139,8 @@ impl Attempt<'_> {
     }
 }
 
-/// Which loads of a plan an earlier attempt of this run has committed, as their targets say.
+/// What an earlier attempt of this run has committed, as the targets themselves say: loads, and tables of rows that
+/// were set aside.
 pub(crate) async fn committed_before(
     engine: &Engine,
     plan: &Plan,
@@ -147,32 +148,23 @@ pub(crate) async fn committed_before(
 ) -> Result<Vec<Committed>> {
     let mut all = Vec::new();
     for step in &plan.steps {
-        let Action::Load(load) = &step.action else {
-            continue;
+        let target = match &step.action {
+            Action::Load(load) => load.target.clone(),
+            Action::Check(PlannedCheck {
+                quarantine: Some(table),
+                ..
+            }) => Target::Lake(table.clone()),
+            Action::Extract(_) | Action::Transform(_) | Action::Check(_) => continue,
         };
-        let (target, found) = match &load.target {
+        let (target, found) = match target {
             Target::Lake(table) => {
-                let found = engine.lake().await?.table(&table_id(table)).await?;
-                (
-                    table.to_string(),
-                    found.and_then(|found| found.committed(run)).map(Some),
-                )
+                let found = engine.lake().await?.table(&table_id(&table)).await?;
+                let snapshot = found.and_then(|found| found.committed(run));
+                (table.to_string(), snapshot.map(Some))
             }
-            Target::Connection {
-                connection: name,
-                table,
-            } => {
-                let connection = engine.connection(name).await?;
-                let sink = connection.sink().ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unsupported,
-                        "this connection cannot be written to",
-                    )
-                })?;
-                let done = sink
-                    .committed(&write_of(load, table, run, step.name.as_str()))
-                    .await?;
-                (format!("{name}: {table}"), done.then_some(None))
+            Target::Connection { connection, table } => {
+                let done = remembers(engine, &connection, &table, step, run).await?;
+                (format!("{connection}: {table}"), done.then_some(None))
             }
         };
         if let Some(snapshot) = found {
@@ -186,4 +178,22 @@ pub(crate) async fn committed_before(
         }
     }
     Ok(all)
+}
+
+/// Whether another system remembers that a load of this run was committed.
+async fn remembers(
+    engine: &Engine,
+    name: &ConnectionName,
+    table: &str,
+    step: &PlannedStep,
+    run: &str,
+) -> Result<bool> {
+    let connection = engine.connection(name).await?;
+    match (connection.sink(), &step.action) {
+        (Some(sink), Action::Load(load)) => {
+            sink.committed(&write_of(load, table, run, &step.name))
+                .await
+        }
+        _ => Ok(false),
+    }
 }

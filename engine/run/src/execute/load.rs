@@ -147,7 +147,7 @@ impl Attempt<'_> {
                 "this connection cannot be written to",
             )
         })?;
-        let write = write_of(load, table, self.run, step.name.as_str());
+        let write = write_of(load, table, self.run, &step.name);
         let mut stage = sink.stage(&write, rows.schema()).await?;
         let streams = rows.into_streams(self.engine.parallel()).await?;
         let mut all: BatchStream = futures::stream::select_all(streams).boxed();
@@ -259,7 +259,7 @@ fn require_key(key: &[String], rows: &SchemaRef, table: &SchemaRef) -> Result<()
 }
 
 /// The write that a planned load asks another system for.
-pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &str) -> Write {
+pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &StepName) -> Write {
     Write {
         table: table.to_owned(),
         mode: match &load.mode {

@@ -58,11 +58,10 @@ pub(super) fn extract(
     let source = connector.and_then(|(kind, capability)| {
         if capability.source.is_none() {
             let message = format!("connector `{kind}` cannot be read");
-            steps.context.report(Diagnostic::error(
-                &UNSUPPORTED_MODE,
-                written.connection.span,
-                message,
-            ));
+            steps.context.report(
+                Diagnostic::error(&UNSUPPORTED_MODE, written.connection.span, message)
+                    .help("`lakewright connectors` says what each can do"),
+            );
         }
         capability.source
     });
@@ -172,7 +171,11 @@ fn mode(
     match &mode.value {
         ExtractModeSpec::Full => Some(ExtractMode::Full),
         ExtractModeSpec::ChangeTracking | ExtractModeSpec::Cdc => {
-            let message = "this mode is not supported yet";
+            let name = match mode.value {
+                ExtractModeSpec::Cdc => "cdc",
+                _ => "change_tracking",
+            };
+            let message = format!("`{name}` is not supported yet");
             let help = "write `full`, or `incremental: { watermark: … }`";
             steps
                 .context

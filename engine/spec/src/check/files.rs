@@ -36,14 +36,20 @@ pub(super) fn file(steps: &Steps<'_>, written: &At<String>) -> Option<Text> {
     let sources = steps.context.sources;
     let folder = folder(steps);
     let path = resolve(folder, written);
-    if let Some((id, source)) = path.as_deref().and_then(|path| sources.find(path)) {
+    if let Some((id, source)) = path.as_ref().and_then(|path| sources.find(path)) {
         return Some(Text::of_file(id, source));
     }
-    let message = format!("there is no file `{}`", path.as_deref().unwrap_or(written));
+    let Some(path) = path else {
+        let message = format!("`{}` is outside the project's folder", written.value);
+        steps.context.report(
+            Diagnostic::error(&MISSING_FILE, written.span, message)
+                .help("keep the file in the project; the path is relative to this file"),
+        );
+        return None;
+    };
+    let message = format!("there is no file `{path}`");
     let finding = Diagnostic::error(&MISSING_FILE, written.span, message);
-    let near = path
-        .as_deref()
-        .and_then(|path| nearest(path, sources.paths().filter(|path| is_sql(path))));
+    let near = nearest(&path, sources.paths().filter(|path| is_sql(path)));
     let near = near.map(|near| {
         near.strip_prefix(folder)
             .unwrap_or(near)

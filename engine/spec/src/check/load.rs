@@ -157,11 +157,10 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
     let (kind, capability) = connector?;
     let Some(sink) = capability.sink else {
         let message = format!("connector `{kind}` cannot be written");
-        steps.context.report(Diagnostic::error(
-            &UNSUPPORTED_MODE,
-            connection.span,
-            message,
-        ));
+        steps.context.report(
+            Diagnostic::error(&UNSUPPORTED_MODE, connection.span, message)
+                .help("`lakewright connectors` says what each can do"),
+        );
         return None;
     };
     if let Some(mode) = missing(sink, &written.mode) {

@@ -29,14 +29,26 @@ pub(super) fn name<T: FromStr<Err = NameError>>(
     match written.parse() {
         Ok(name) => Some(name),
         Err(error) => {
-            context.report(Diagnostic::error(
-                &BAD_NAME,
-                written.span,
-                format!("`{}` is no name here: {error}", written.value),
-            ));
+            let message = format!("`{}` is no name here: {error}", written.value);
+            let finding = Diagnostic::error(&BAD_NAME, written.span, message);
+            let near = like(written).filter(|near| near.parse::<T>().is_ok());
+            context.report(match near {
+                Some(near) => finding.help(format!("write `{near}`")),
+                None => finding,
+            });
             None
         }
     }
+}
+
+/// A name made of what was written: `_` for what names do not have, and before a digit.
+fn like(written: &str) -> Option<String> {
+    let starts_well = written.chars().next()?.is_alphabetic();
+    let middle = written
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '_' });
+    let start = (!starts_well && !written.starts_with('_')).then_some('_');
+    Some(start.into_iter().chain(middle).collect())
 }
 
 /// Reports every name that was there before; `what` is the kind of thing.

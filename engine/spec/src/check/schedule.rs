@@ -92,8 +92,9 @@ fn cron(context: &Context<'_>, written: &At<String>) -> bool {
     };
     let comes = schedule.next_after(DateTime::UNIX_EPOCH).is_some();
     if !comes {
-        let message = "this rule never comes true: there is no such day";
-        context.report(Diagnostic::error(&BAD_CRON, written.span, message));
+        let message = "this rule never comes true";
+        let help = "no month of the rule has that day";
+        context.report(Diagnostic::error(&BAD_CRON, written.span, message).help(help));
     }
     comes
 }

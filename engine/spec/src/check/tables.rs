@@ -25,19 +25,28 @@ pub(crate) const TWO_WRITERS: Code = Code {
 
 /// Every table has one writer.
 pub(super) fn two_writers(context: &Context<'_>, pipelines: &[Checked<'_>]) {
-    let mut first: BTreeMap<&TableRef, &TableUse> = BTreeMap::new();
-    for used in pipelines.iter().flat_map(|checked| &checked.writes) {
-        if let Some(before) = first.get(&used.table) {
+    let mut first: BTreeMap<&TableRef, (&str, &TableUse)> = BTreeMap::new();
+    let writes = pipelines.iter().flat_map(|checked| {
+        checked
+            .writes
+            .iter()
+            .map(|used| (checked.name.as_str(), used))
+    });
+    for (pipeline, used) in writes {
+        if let Some((other, before)) = first.get(&used.table) {
             let message = format!("table `{}` is written by two steps", used.table);
             let finding = Diagnostic::error(&TWO_WRITERS, used.span, message);
-            let finding = finding.label(format!("`{}` writes it", used.step));
+            let finding = finding.label(format!("`{pipeline}/{}` writes it", used.step));
             context.report(
                 finding
-                    .also(before.span, format!("`{}` writes it too", before.step))
+                    .also(
+                        before.span,
+                        format!("`{other}/{}` writes it too", before.step),
+                    )
                     .help("write two tables"),
             );
         } else {
-            first.insert(&used.table, used);
+            first.insert(&used.table, (pipeline, used));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole projects in, findings out.
 
+mod loads;
 mod never_panics;
 mod two;
 
@@ -450,42 +451,6 @@ fn sql_in_yaml_has_exact_places() {
     let folded = "transform:\n      sql: >\n        select 1\n        from visitt\n";
     let (_, found) = with("transform: { file: sql/visit_daily.sql }\n", folded);
     assert_eq!(found.iter().next().unwrap().code(), "unknown-step");
-}
-
-#[test]
-fn incremental_reading_needs_a_key_where_rows_are_added() {
-    expect(
-        ", lag: 5m, key: [VisitID]",
-        "",
-        &["key-needed visits.yaml:10:41"],
-    );
-    expect(", key: [VisitID]", "", &["key-needed visits.yaml:10:41"]);
-    let (_, found) = with(", lag: 5m, key: [VisitID]", ", unique: true");
-    assert!(found.is_empty(), "{}", found.render(false));
-}
-
-#[test]
-fn a_part_does_not_replace_the_whole() {
-    expect(
-        "mode: append",
-        "mode: replace",
-        &["replace-of-a-part visits.yaml:24:13"],
-    );
-    let mut files = good();
-    files[3].1 = VISITS.replace("mode: append", "mode: replace").replace(
-        "mode: { incremental: { watermark: UpdatedAt, lag: 5m, key: [VisitID] } }",
-        "mode: full",
-    );
-    assert!(run(&files).1.is_empty());
-}
-
-#[test]
-fn tables_of_the_lake_are_not_merged_into() {
-    expect(
-        "mode: append",
-        "mode: { merge: { key: [visit_date] } }",
-        &["unsupported-mode visits.yaml:24:15"],
-    );
 }
 
 #[test]

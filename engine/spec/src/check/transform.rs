@@ -100,6 +100,7 @@ pub(super) fn refused(text: &Text, error: &SqlError) -> Diagnostic {
         }
         SqlError::NotAQuery { message, place } => {
             Diagnostic::error(&SQL_NOT_A_QUERY, text.span(*place), message.as_str())
+                .help("write one `SELECT …` or `WITH … SELECT …`")
         }
     }
 }

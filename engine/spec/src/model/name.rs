@@ -14,6 +14,8 @@ pub enum NameError {
     TooLong,
     /// It has a character that names of this kind do not have.
     BadCharacter(char),
+    /// It starts with a character that may only follow.
+    BadStart(char),
     /// It does not have the parts that names of this kind have, `first.second`.
     BadParts(&'static str),
 }
@@ -27,11 +29,12 @@ impl fmt::Display for NameError {
             Self::Empty => f.write_str("a name must not be empty"),
             Self::TooLong => write!(f, "a name has at most {MAX_LEN} bytes"),
             Self::BadCharacter(c) => {
-                write!(
-                    f,
-                    "a name starts with a letter or `_` and has letters, digits and `_`; this has `{c}`"
-                )
+                write!(f, "a name has letters, digits and `_`; this has `{c}`")
             }
+            Self::BadStart(c) => write!(
+                f,
+                "a name starts with a letter or `_`; this starts with `{c}`"
+            ),
             Self::BadParts(form) => write!(f, "this name has two parts, `{form}`"),
         }
     }
@@ -47,10 +50,14 @@ fn check(text: &str, dash: bool) -> Result<(), NameError> {
         return Err(NameError::TooLong);
     }
     for (i, c) in text.chars().enumerate() {
-        let good =
-            c == '_' || c.is_alphabetic() || (i > 0 && (c.is_numeric() || (dash && c == '-')));
-        if !good {
+        if c == '_' || c.is_alphabetic() {
+            continue;
+        }
+        if !c.is_numeric() && !(dash && c == '-') {
             return Err(NameError::BadCharacter(c));
+        }
+        if i == 0 {
+            return Err(NameError::BadStart(c));
         }
     }
     Ok(())

@@ -92,6 +92,7 @@ impl Reading {
                 }
                 Diagnostic::error(&MISSING_FIELD, anchor, error.message.clone())
                     .label("in this mapping")
+                    .help(format!("add `{field}: …`"))
             }
             Kind::UnknownField => Diagnostic::error(&UNKNOWN_FIELD, anchor, error.message.clone()),
             Kind::WrongValue if error.message.contains(CLEAR_TEXT) => {

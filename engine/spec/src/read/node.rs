@@ -46,6 +46,8 @@ impl<'a, 'de> Reader<'a, 'de> {
         );
         if expected == "text" && scalar {
             error = error.help("put it in quotes");
+        } else if matches!(self.node.value, Value::Null) {
+            error = error.help("write a value after the colon");
         }
         Err(error)
     }
