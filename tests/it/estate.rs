@@ -36,7 +36,7 @@ impl Estate {
         let landing = services::fresh_prefix();
         scene.write("secrets/access_key", &s3.access_key);
         scene.write("secrets/secret_key", &s3.secret_key);
-        let options = format!("options: {}", place(&s3, &landing));
+        let options = format!("options: {}", place(&s3, &landing, ""));
         move_connection(&scene, "landing", "options:\n", &options);
         let estate = Self {
             scene,
@@ -158,7 +158,7 @@ fs.copy_files(folder, to, source_filesystem=fs.LocalFileSystem(), destination_fi
         let visits = "SELECT count(*), count(DISTINCT visit_id), sum(ward_id), count(diagnosis), max(visited_at) FROM";
         let clinic = self.clinic.query(&format!("{visits} clinic.visit"));
         let lake = self.query(&format!("{visits} medicine.visit"));
-        assert_eq!(lake[0].replace('T', " "), clinic[0]);
+        assert_eq!(lake, clinic);
         let wards = "SELECT ward_id, name, floor FROM";
         assert_eq!(
             self.query(&format!("{wards} medicine.ward ORDER BY ward_id")),
@@ -186,42 +186,32 @@ fn move_connection(scene: &Scene, name: &str, from: &str, options: &str) {
 }
 
 /// A folder of the bucket, in the words that connections and warehouses share.
-fn place(s3: &services::S3, folder: &str) -> String {
+fn place(s3: &services::S3, folder: &str, more: &str) -> String {
     format!(
         "{{ endpoint: \"{}\", bucket: {}, prefix: {folder}, access_key: {{ file: secrets/access_key }}, \
-         secret_key: {{ file: secrets/secret_key }} }}",
+         secret_key: {{ file: secrets/secret_key }}{more} }}",
         s3.endpoint, s3.bucket
     )
 }
 
-const TABLES: [&str; 8] = [
-    "fintech.account",
-    "fintech.payment",
-    "fintech.payment_quarantine",
-    "fintech.daily_turnover",
-    "medicine.visit",
-    "medicine.ward",
-    "medicine.lab_result",
-    "medicine.ward_day",
-];
-
-/// Two runs with a day between them; every table is read by PyIceberg and DuckDB, as `read` opens it.
-fn lives(estate: &mut Estate, read: &dyn Fn(&Scene, &str) -> Option<ReadBack>) {
+/// Two runs with a day between them, and a third with nothing new. The tables are read by PyIceberg and DuckDB, as `read`
+/// opens them.
+fn lives(estate: &mut Estate, tables: &[&str], read: &dyn Fn(&Scene, &str) -> Option<ReadBack>) {
     estate.run();
     estate.is_right(0);
-    assert_eq!(estate.results(), ["114,6779.550,2026-02-02"]);
+    assert_eq!(estate.results(), ["114,5186.850,2026-02-02"]);
     let changed = estate
         .bank
         .query("SELECT count(*) FROM bank.payment WHERE account_id = 20 AND amount > 1");
     let changed = changed[0].parse().unwrap();
     assert!(changed > 5, "{changed} payments will change");
     estate.a_day_passes();
-    for _ in 0..2 {
-        estate.run();
-        estate.is_right(changed);
-        assert_eq!(estate.results(), ["115,6785.050,2026-02-03"]);
-    }
-    for table in TABLES {
+    estate.run();
+    estate.is_right(changed);
+    estate.run();
+    estate.is_right(changed);
+    assert_eq!(estate.results(), ["115,5192.350,2026-02-03"]);
+    for table in tables {
         let Some(seen) = read(&estate.scene, table) else {
             return;
         };
@@ -230,12 +220,28 @@ fn lives(estate: &mut Estate, read: &dyn Fn(&Scene, &str) -> Option<ReadBack>) {
     }
 }
 
+const TABLES: [&str; 8] = [
+    "fintech.payment",
+    "fintech.payment_quarantine",
+    "medicine.visit",
+    "fintech.account",
+    "fintech.daily_turnover",
+    "medicine.ward",
+    "medicine.lab_result",
+    "medicine.ward_day",
+];
+
+/// What is read where reading all would only take longer: catalogs differ in how a table is found, not in what it holds.
+const SOME: &[&str] = &["fintech.payment", "medicine.visit"];
+
 #[test]
 fn on_the_embedded_catalog() {
     let Some(mut estate) = Estate::new() else {
         return;
     };
-    lives(&mut estate, &|scene, table| scene.read_with_others(table));
+    lives(&mut estate, &TABLES, &|scene, table| {
+        scene.read_with_others(table)
+    });
 }
 
 #[test]
@@ -252,7 +258,7 @@ fn on_a_postgres_catalog() {
     state: { postgres: { url: { file: secrets/catalog } } }
 ",
     );
-    lives(&mut estate, &|_, table| {
+    lives(&mut estate, SOME, &|_, table| {
         services::read_from_catalog(table, &["--sql", &url])
             .and_then(|seen| services::read_with_others(&seen.metadata_location))
     });
@@ -267,16 +273,19 @@ fn on_a_rest_catalog_with_the_files_in_s3() {
     let s3 = estate.s3.clone();
     let credential = format!("{}:{}", s3.access_key, s3.secret_key);
     estate.scene.write("secrets/catalog", &credential);
-    let warehouse = place(&s3, &services::fresh_prefix());
-    let warehouse = warehouse.trim_end_matches(" }");
+    let warehouse = place(
+        &s3,
+        &services::fresh_prefix(),
+        ", path_style: true, allow_http: true",
+    );
     estate.with_environment(&format!(
         "    lake:
       catalog: {{ rest: {{ uri: \"{}\", warehouse: \"{}\", credential: {{ file: secrets/catalog }} }} }}
-      warehouse: {{ s3: {warehouse}, region: us-east-1, path_style: true }} }} }}
+      warehouse: {{ s3: {warehouse} }}
 ",
         rest.uri, rest.warehouse
     ));
-    lives(&mut estate, &|_, table| {
+    lives(&mut estate, SOME, &|_, table| {
         services::read_from_catalog(table, &["--rest", &rest.uri])
             .and_then(|seen| services::read_with_others(&seen.metadata_location))
     });

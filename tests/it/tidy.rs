@@ -23,7 +23,12 @@ const KNOWN_ONLY_BY: &[(&str, &[&str])] = &[
     ),
     (
         "sqlx::",
-        &["engine/run/src/state/", "engine/run/src/lake/", "tests/it/"],
+        &[
+            "engine/run/src/state/",
+            "engine/run/src/lake/",
+            "engine/run/src/sqlite_file.rs",
+            "tests/it/",
+        ],
     ),
     ("tokio_postgres", &[]),
     ("Utc::now", &["engine/run/src/clock.rs"]),

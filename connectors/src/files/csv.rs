@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::csv::ReaderBuilder;
-use arrow::csv::reader::Format as CsvFormat;
+use arrow::csv::reader::{Decoder, Format as CsvFormat};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::bytes::ByteStream;
-use super::decode::{self, BATCH_ROWS};
+use super::decode::{self, BATCH_ROWS, Decode};
 use super::failure;
 use super::options::{self, ReadOptions};
 use crate::contract::BatchStream;
@@ -55,10 +56,10 @@ impl Dialect {
 
     /// Where the first row ends; `None` when it goes on.
     fn first_row(&self, bytes: &[u8]) -> Option<usize> {
-        let mut quoted = false;
+        let mut reached = Position::start(self);
         let end = bytes.iter().position(|&byte| {
-            quoted ^= byte == self.quote;
-            byte == b'\n' && !quoted
+            reached.pass(byte);
+            reached.rows > 0
         })?;
         Some(end + 1)
     }
@@ -84,6 +85,96 @@ impl Dialect {
             .help("set `header: false` and declare `schema:` to name the columns yourself")),
             None => Ok(names),
         }
+    }
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// A row that has not begun; empty lines are none.
+    Row,
+    /// A field that has not begun.
+    Field,
+    /// A field, outside quotes. A quote in the middle of a field is text like any other.
+    Text,
+    /// A field, inside quotes.
+    Quoted,
+    /// A quote inside quotes: the end of them, or one half of a quote that is meant.
+    Quote,
+}
+
+/// How far a file has been read. Arrow's decoder closes at the end of a file what is open, and so turns all rows behind
+/// a quote that nobody closed into one value: it is followed here to see that.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    delimiter: u8,
+    quote: u8,
+    place: Place,
+    /// The rows that have ended, the header among them.
+    rows: usize,
+}
+
+impl Position {
+    const fn start(dialect: &Dialect) -> Self {
+        Self {
+            delimiter: dialect.delimiter,
+            quote: dialect.quote,
+            place: Place::Row,
+            rows: 0,
+        }
+    }
+
+    #[inline]
+    fn pass(&mut self, byte: u8) {
+        self.place = match self.place {
+            Place::Quoted if byte == self.quote => Place::Quote,
+            Place::Quoted => Place::Quoted,
+            Place::Row | Place::Field | Place::Quote if byte == self.quote => Place::Quoted,
+            place if matches!(byte, b'\r' | b'\n') => {
+                self.rows += usize::from(place != Place::Row);
+                Place::Row
+            }
+            _ if byte == self.delimiter => Place::Field,
+            _ => Place::Text,
+        };
+    }
+}
+
+/// The decoder of a file, and where it is.
+struct Rows {
+    decoder: Decoder,
+    reached: Position,
+    header: bool,
+    file: String,
+}
+
+impl Decode for Rows {
+    fn decode(&mut self, bytes: &[u8]) -> Result<usize, ArrowError> {
+        let taken = self.decoder.decode(bytes)?;
+        for &byte in bytes.iter().take(taken) {
+            self.reached.pass(byte);
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        self.decoder.flush()
+    }
+
+    fn cut_off(&self) -> Option<Error> {
+        if self.reached.place != Place::Quoted {
+            return None;
+        }
+        let error = match (self.reached.rows, self.header) {
+            (0, true) => {
+                failure::bad_data("the header opens a quote that nothing closes", &self.file)
+            }
+            (rows, header) => {
+                let message = "a row opens a quote that nothing closes";
+                failure::bad_data(message, &self.file).with("row", rows + usize::from(!header))
+            }
+        };
+        Some(error.help("close it, or set `quote:` to a character that the file does not have"))
     }
 }
 
@@ -185,7 +276,13 @@ impl Opened {
             .with_batch_size(BATCH_ROWS)
             .with_projection(projection)
             .build_decoder();
-        let rows = decode::batches(self.bytes, decoder, self.file);
+        let rows = Rows {
+            decoder,
+            reached: Position::start(&self.dialect),
+            header: self.dialect.header,
+            file: self.file.clone(),
+        };
+        let rows = decode::batches(self.bytes, rows, self.file);
         if nulls.is_empty() {
             return rows;
         }

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::bytes::ByteStream;
 use super::failure;
 use crate::contract::BatchStream;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How many rows a batch of text has.
 pub(super) const BATCH_ROWS: usize = 8192;
@@ -21,15 +21,9 @@ pub(super) trait Decode: Send + 'static {
     fn decode(&mut self, bytes: &[u8]) -> Result<usize, ArrowError>;
     /// The rows taken so far, if any.
     fn flush(&mut self) -> Result<Option<RecordBatch>, ArrowError>;
-}
-
-impl Decode for arrow::csv::reader::Decoder {
-    fn decode(&mut self, bytes: &[u8]) -> Result<usize, ArrowError> {
-        Self::decode(self, bytes)
-    }
-
-    fn flush(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        Self::flush(self)
+    /// Why the bytes must not end here, where they must not.
+    fn cut_off(&self) -> Option<Error> {
+        None
     }
 }
 
@@ -74,6 +68,11 @@ impl<D: Decode> Decoding<D> {
                     None => self.ended = true,
                 }
             }
+            if self.ended
+                && let Some(error) = self.decoder.cut_off()
+            {
+                return Err(error);
+            }
             let taken = self
                 .decoder
                 .decode(&self.pending)
@@ -97,7 +96,7 @@ impl<D: Decode> Decoding<D> {
         }
     }
 
-    fn malformed(&self, error: ArrowError) -> crate::error::Error {
+    fn malformed(&self, error: ArrowError) -> Error {
         failure::bad_data("the file does not have the form of its format", &self.file)
             .with("after row", self.rows)
             .caused_by(error)

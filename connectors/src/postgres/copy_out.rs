@@ -199,6 +199,13 @@ fn explain(
         Reject::TooLarge => number("a value with more digits than are read"),
         Reject::TooPrecise => number("a value with more digits behind the point than are read"),
         Reject::OutOfRange => (ErrorKind::InvalidData, "a time beyond what is read", None),
+        Reject::EndOfDay => (
+            ErrorKind::InvalidData,
+            "`24:00:00`, which is no time of a day",
+            Some(format!(
+                "read a query that casts it: `{column}::text`, or `{column}::interval`"
+            )),
+        ),
         Reject::ManyDimensions => (
             ErrorKind::InvalidData,
             "an array of more than one dimension",

@@ -20,6 +20,8 @@ use super::numeric;
 
 /// Microseconds from 1970 to 2000, where the server begins to count.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
 /// Days from 1970 to 2000.
 const EPOCH_DAYS: i32 = 10_957;
 
@@ -34,6 +36,8 @@ pub(super) enum Reject {
     TooPrecise,
     /// A date or time beyond what 64 bits of microseconds since 1970 hold.
     OutOfRange,
+    /// `24:00:00`, which the server has and no other clock.
+    EndOfDay,
     ManyDimensions,
 }
 
@@ -170,9 +174,8 @@ impl Decoder {
             }
             Values::Text(text) => text.push(bytes)?,
             Values::Date(values) => values.push(date(i32::from_be_bytes(exact(bytes)?))?),
-            Values::Int8(values) | Values::Time(values) => {
-                values.push(i64::from_be_bytes(exact(bytes)?));
-            }
+            Values::Int8(values) => values.push(i64::from_be_bytes(exact(bytes)?)),
+            Values::Time(values) => values.push(time(i64::from_be_bytes(exact(bytes)?))?),
             Values::Timestamp { values, .. } => {
                 values.push(timestamp(i64::from_be_bytes(exact(bytes)?))?);
             }
@@ -309,6 +312,18 @@ fn date(days: i32) -> Result<i32, Reject> {
 }
 
 #[inline]
+fn time(micros: i64) -> Result<i64, Reject> {
+    if micros == DAY_MICROS {
+        return Err(Reject::EndOfDay);
+    }
+    if (0..DAY_MICROS).contains(&micros) {
+        Ok(micros)
+    } else {
+        Err(Reject::Malformed)
+    }
+}
+
+#[inline]
 fn timestamp(micros: i64) -> Result<i64, Reject> {
     if micros == i64::MAX || micros == i64::MIN {
         return Err(Reject::Infinite);
@@ -367,6 +382,12 @@ mod tests {
             Err(Reject::OutOfRange)
         );
         assert_eq!(column.push(&[0; 4]), Err(Reject::Malformed));
+        let mut column = Decoder::new(&Kind::Time, 1);
+        assert_eq!(column.push(&(DAY_MICROS - 1).to_be_bytes()), Ok(()));
+        assert_eq!(
+            column.push(&DAY_MICROS.to_be_bytes()),
+            Err(Reject::EndOfDay)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The engine: a checked project with everything it needs to be planned, run and asked.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
@@ -15,11 +15,11 @@ use tokio::sync::OnceCell;
 use crate::clock::{Clock, SystemClock};
 use crate::connections::{Connections, sessions};
 use crate::lake::{Lake, TableId};
-use crate::query::{Session, SessionOptions, from_datafusion};
+use crate::query::{Resources, Session, from_datafusion};
 use crate::state::{self, RunEvent, RunRecord, StateStore};
 use crate::{facts, open};
 
-/// How many runs are looked through for the last one that succeeded.
+/// How many runs are looked through first for the last one that succeeded.
 const RUNS_LOOKED_AT: u32 = 100;
 
 /// What a run may use of the machine.
@@ -54,6 +54,7 @@ pub struct Engine {
     connections: Connections,
     lake: OnceCell<Lake>,
     state: OnceCell<Box<dyn StateStore>>,
+    resources: OnceLock<Resources>,
 }
 
 /// What one part of the world answered when it was asked whether it is there.
@@ -106,6 +107,7 @@ impl Engine {
             clock: Arc::new(SystemClock),
             lake: OnceCell::new(),
             state: OnceCell::new(),
+            resources: OnceLock::new(),
         }
     }
 
@@ -228,12 +230,18 @@ impl Engine {
         Ok(state.as_ref())
     }
 
+    /// A session without tables. All of them share one memory.
     pub(crate) fn session(&self) -> Result<Session> {
-        Session::new(&SessionOptions {
-            memory_bytes: self.settings.memory_bytes,
-            parallel: self.settings.parallel,
-            scratch: self.scratch(),
-        })
+        if let Some(resources) = self.resources.get() {
+            return Ok(Session::new(resources));
+        }
+        let Settings {
+            memory_bytes,
+            parallel,
+            ..
+        } = self.settings;
+        let resources = Resources::new(memory_bytes, parallel, &self.scratch())?;
+        Ok(Session::new(self.resources.get_or_init(|| resources)))
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {
@@ -251,19 +259,22 @@ impl Engine {
         self.clock.now()
     }
 
-    /// The plan of the newest run of a pipeline that succeeded.
+    /// The plan of the newest run of a pipeline that succeeded, however many failed after it.
     pub(crate) async fn last_success(&self, pipeline: &PipelineId) -> Result<Option<Plan>> {
-        let runs = self
-            .state()
-            .await?
-            .runs(Some(pipeline), RUNS_LOOKED_AT)
-            .await?;
-        let succeeded = runs.into_iter().find(|run| {
-            run.events
-                .last()
-                .is_some_and(|event| event.event == RunEvent::Succeeded)
-        });
-        Ok(succeeded.and_then(|run| planned(&run)))
+        let mut limit = RUNS_LOOKED_AT;
+        loop {
+            let runs = self.state().await?.runs(Some(pipeline), limit).await?;
+            let all = runs.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            let succeeded = runs.iter().find(|run| {
+                let last = run.events.last();
+                last.is_some_and(|event| event.event == RunEvent::Succeeded)
+            });
+            match succeeded {
+                Some(run) => return Ok(planned(run)),
+                None if all => return Ok(None),
+                None => limit = limit.saturating_mul(RUNS_LOOKED_AT),
+            }
+        }
     }
 }
 

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use connectors::{Error, ErrorKind, Read, Result, Watermark};
+use arrow::datatypes::{DataType, SchemaRef};
+use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
     Check, Extract, ExtractMode, From, Load, Pipeline, Splits, Step, StepKind, StepName, TableRef,
     Target, Transform,
 };
-use spec::plan::{Action, ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
+use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 
 use crate::engine::Engine;
+use crate::last_read::last_read;
 use crate::open::table_id;
-use crate::query::{RowCondition, Session, columns_of};
+use crate::query::{RowCondition, Session, columns_of, not_a_condition};
 use crate::watermark;
 
 /// What a plan of this pipeline needs to know.
@@ -71,7 +72,7 @@ impl Survey<'_> {
         let mut read = read_of(extract);
         let mut window = None;
         if let ExtractMode::Incremental(by) = &extract.mode {
-            let last = self.last(graph, step).await?;
+            let last = last_read(self.engine, graph, self.pipeline, step).await?;
             read.window = Some(watermark::for_source(&watermark::window(by, None, None)?)?);
             let until = source.highest(&read).await?;
             let planned = watermark::window(by, last.as_ref(), until)?;
@@ -130,10 +131,7 @@ impl Survey<'_> {
         let checked = self.checked(check);
         for rule in &check.rules {
             let planned = if rule.aggregate {
-                self.session
-                    .query(&format!("SELECT {} FROM \"{checked}\"", rule.expect))
-                    .await
-                    .map(drop)
+                self.about_all(&rule.expect, &checked).await
             } else {
                 RowCondition::plan(&self.session, &rule.expect, &schema).map(drop)
             };
@@ -141,6 +139,18 @@ impl Survey<'_> {
         }
         self.schemas.insert(step.name.clone(), schema);
         Ok(())
+    }
+
+    /// A condition about all rows is a query of one column that is true or false.
+    async fn about_all(&self, expect: &str, checked: &StepName) -> Result<()> {
+        let sql = format!("SELECT ({expect}) AS expected FROM \"{checked}\"");
+        let frame = self.session.query(&sql).await?;
+        match frame.schema().as_arrow().fields().first() {
+            Some(field) if *field.data_type() != DataType::Boolean => {
+                Err(not_a_condition(field.data_type()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The step that a check is about, through the checks in between: the name under which its rows are known.
@@ -181,69 +191,6 @@ impl Survey<'_> {
         };
         self.facts.targets.insert(step.name.clone(), facts);
         Ok(())
-    }
-
-    /// How far an extract has been read: what the tables say that its rows reach. All of them must agree, since one
-    /// window has to serve them all.
-    async fn last(&self, graph: &Graph, extract: &Step) -> Result<Option<Watermark>> {
-        let mut said: Option<(&StepName, Option<Watermark>)> = None;
-        for step in &self.pipeline.steps {
-            let StepKind::Load(load) = &step.kind else {
-                continue;
-            };
-            if !graph
-                .extracts_of(self.pipeline, &step.name)
-                .contains(&extract.name)
-            {
-                continue;
-            }
-            let here = self.last_of(load, extract).await?;
-            match &said {
-                Some((other, there)) if *there != here => return Err(disagree(other, &step.name)),
-                _ => said = Some((&step.name, here)),
-            }
-        }
-        Ok(said.and_then(|(_, watermark)| watermark))
-    }
-
-    async fn last_of(&self, load: &Load, extract: &Step) -> Result<Option<Watermark>> {
-        let pipeline = &self.pipeline.id;
-        match &load.target {
-            Target::Lake(table) => {
-                let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else {
-                    return Ok(None);
-                };
-                let Some(text) = found.watermark(&pipeline.to_string(), extract.name.as_str())
-                else {
-                    return Ok(None);
-                };
-                let json = serde_json::from_str(&text).map_err(|error| {
-                    Error::new(
-                        ErrorKind::InvalidData,
-                        "a watermark in a snapshot cannot be read",
-                    )
-                    .with("table", table)
-                    .caused_by(error)
-                })?;
-                watermark::from_json(&json).map(Some)
-            }
-            // Other systems keep no watermarks of ours: the last run that succeeded says what it read.
-            Target::Connection { .. } => {
-                let Some(plan) = self.engine.last_success(pipeline).await? else {
-                    return Ok(None);
-                };
-                let Some(Action::Extract(planned)) =
-                    plan.step(&extract.name).map(|step| &step.action)
-                else {
-                    return Ok(None);
-                };
-                let until = planned
-                    .window
-                    .as_ref()
-                    .and_then(|window| window.until.as_ref());
-                until.map(watermark::from_json).transpose()
-            }
-        }
     }
 }
 
@@ -306,13 +253,4 @@ fn require_columns(window: &PlannedWindow, schema: &SchemaRef) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn disagree(one: &StepName, other: &StepName) -> Error {
-    Error::new(
-        ErrorKind::Conflict,
-        format!("the loads `{one}` and `{other}` have read to different places"),
-    )
-    .help("give the new load a pipeline of its own, or start both anew with new tables")
-    .retry(false)
 }

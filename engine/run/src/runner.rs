@@ -3,6 +3,7 @@
 //! A run whose process died is gone on with under its own id and its own plan, so that what it had committed is known
 //! again. A run that has committed a part of its loads stays open until it has committed all of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::execute::{Committed, Executor, committed_before};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
 use crate::scratch::Scratch;
-use crate::state::{RunEvent, RunId};
+use crate::state::{RunEvent, RunId, RunRecord};
 
 /// The run that is to be carried out.
 struct Chosen {
@@ -66,36 +67,23 @@ impl Engine {
         sealed: Option<Plan>,
         progress: &dyn Progress,
     ) -> Result<Chosen> {
-        let left = self.state().await?.unfinished(&pipeline.id).await?;
-        let fresh = self.plan(&pipeline.id).await?;
-        if let Some(left) = left {
-            let attempts = left
-                .events
-                .iter()
-                .filter(|event| matches!(event.event, RunEvent::Started { .. }))
-                .count();
-            match planned(&left) {
-                Some(plan) if plan.spec == fresh.spec => {
-                    progress.event(ProgressEvent::Note {
-                        text: format!("going on with run {}, which was interrupted", left.run),
-                    });
-                    let attempt = u32::try_from(attempts)
-                        .unwrap_or(u32::MAX)
-                        .saturating_add(1);
-                    return Ok(Chosen {
-                        run: left.run,
-                        plan,
-                        attempt,
-                        resumed: true,
-                    });
-                }
-                _ => {
-                    let why = "the pipeline's spec has changed since it was interrupted".to_owned();
-                    self.record(left.run, &pipeline.id, RunEvent::Abandoned { why })
-                        .await?;
-                }
-            }
+        if let Some(left) = self.state().await?.unfinished(&pipeline.id).await?
+            && let Some(resumed) = self.left_behind(pipeline, &left, progress).await?
+        {
+            return match sealed {
+                Some(sealed) if sealed.fingerprint != resumed.plan.fingerprint => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "run {} was interrupted and has to be finished first",
+                        resumed.run
+                    ),
+                )
+                .help("run the pipeline without `--plan`, then plan again")
+                .retry(false)),
+                _ => Ok(resumed),
+            };
         }
+        let fresh = self.plan(&pipeline.id).await?;
         let plan = match sealed {
             Some(sealed) if sealed.fingerprint != fresh.fingerprint => {
                 return Err(moved(&sealed, &fresh));
@@ -109,6 +97,50 @@ impl Engine {
             attempt: 1,
             resumed: false,
         })
+    }
+
+    /// What becomes of a run that was left behind. The targets decide: what they have of it must become whole, by the
+    /// plan it was started with, whatever the spec says now; where they have nothing and the spec is another, it is
+    /// given up. `None` when there is nothing to go on with.
+    async fn left_behind(
+        &self,
+        pipeline: &Pipeline,
+        left: &RunRecord,
+        progress: &dyn Progress,
+    ) -> Result<Option<Chosen>> {
+        let note = |text: String| progress.event(ProgressEvent::Note { text });
+        let run = left.run;
+        let attempts = left.events.iter();
+        let attempts = attempts.filter(|event| matches!(event.event, RunEvent::Started { .. }));
+        let attempt = u32::try_from(attempts.count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        let Some(plan) = planned(left) else {
+            let why = "its plan cannot be read".to_owned();
+            self.record(run, &pipeline.id, RunEvent::Abandoned { why })
+                .await?;
+            return Ok(None);
+        };
+        if plan.spec != Plan::spec_of(pipeline) {
+            let before = committed_before(self, &plan, &run.to_string()).await?;
+            if before.is_empty() {
+                note(format!(
+                    "run {run} was interrupted before it committed anything, and the spec has changed: giving it up"
+                ));
+                let why = "the pipeline's spec has changed since it was interrupted".to_owned();
+                self.record(run, &pipeline.id, RunEvent::Abandoned { why })
+                    .await?;
+                return Ok(None);
+            }
+            note("the spec has changed: run again for what it says now".to_owned());
+        }
+        note(format!("going on with run {run}, which was interrupted"));
+        Ok(Some(Chosen {
+            run,
+            plan,
+            attempt,
+            resumed: true,
+        }))
     }
 
     /// Attempts until one succeeds or trying again cannot help.
@@ -165,15 +197,15 @@ impl Engine {
     ) -> Result<Vec<Committed>> {
         let run = chosen.run.to_string();
         let before = committed_before(self, &chosen.plan, &run).await?;
-        let done = |load: &StepName| before.iter().any(|before| before.step == *load);
-        if !before.is_empty() && loads(&chosen.plan).all(done) {
+        let done: BTreeSet<StepName> = before.iter().map(|before| before.step.clone()).collect();
+        if !before.is_empty() && loads(&chosen.plan).all(|load| done.contains(load)) {
             return Ok(before);
         }
         let scratch = Scratch::create(&self.scratch(), &run)?;
         let folder = scratch.path().to_owned();
         let recorder = Arc::new(Recorder::new(Arc::clone(progress)));
         let watcher = Arc::clone(&recorder) as Arc<dyn Progress>;
-        let mut executor = Executor::new(self, &chosen.plan, &run, watcher, folder)?;
+        let mut executor = Executor::new(self, &chosen.plan, &run, watcher, done, folder)?;
         let staged = tokio::select! {
             staged = Box::pin(executor.stage()) => staged,
             () = cancel.cancelled() => Err(cancelled()),
@@ -183,7 +215,8 @@ impl Engine {
                 .await?;
         }
         staged?;
-        let mut committed = Vec::new();
+        let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
+        let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
         while let Some(done) = executor.commit_next().await? {
             let event = RunEvent::Committed {
                 step: done.step.clone(),

@@ -4,6 +4,15 @@ use std::path::{Path, PathBuf};
 
 use connectors::{Error, ErrorKind, Result};
 
+/// Makes folders that only this user may look into: what is spilled there are rows of the sources.
+fn private() -> std::fs::DirBuilder {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
 /// A folder of one attempt. It goes with everything in it when this is dropped.
 pub(crate) struct Scratch(PathBuf);
 
@@ -26,7 +35,7 @@ impl Scratch {
             }
             _ => {}
         }
-        std::fs::create_dir_all(&path).map_err(failed)?;
+        private().create(&path).map_err(failed)?;
         Ok(Self(path))
     }
 
@@ -40,5 +49,26 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about a folder that will not go; the next attempt of the run tries again.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_may_look_into_it() {
+        let root = std::env::temp_dir().join(format!("scratch-test-{}", std::process::id()));
+        let parent = root.join("a");
+        let scratch = Scratch::create(&parent, "run").unwrap();
+        let folders = [scratch.path(), &parent, &root];
+        let modes = folders.map(|folder| {
+            let folder = std::fs::metadata(folder).unwrap();
+            folder.permissions().mode() & 0o777
+        });
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(modes, [0o700; 3]);
     }
 }

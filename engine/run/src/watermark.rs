@@ -1,5 +1,6 @@
 //! Windows: which rows of a source are new.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Literal, Result, Watermark};
@@ -22,6 +23,9 @@ pub(crate) fn window(
                 files.entry(path.clone()).or_insert_with(|| etag.clone());
             }
             Some(Watermark::Files(files))
+        }
+        (Some(Watermark::Value(until)), Some(Watermark::Value(last))) if earlier(&until, last) => {
+            Some(Watermark::Value(last.clone()))
         }
         (until, last) => until.or_else(|| last.cloned()),
     };
@@ -86,6 +90,48 @@ pub(crate) fn from_json(json: &serde_json::Value) -> Result<Watermark> {
         .with("watermark", json)
         .caused_by(error)
     })
+}
+
+/// Whether one value is surely below another. Text is not: its source may order it in another way.
+fn earlier(one: &Literal, other: &Literal) -> bool {
+    match (one, other) {
+        (Literal::Int(one), Literal::Int(other))
+        | (Literal::Timestamp(one), Literal::Timestamp(other))
+        | (Literal::TimestampTz(one), Literal::TimestampTz(other)) => one < other,
+        (Literal::Date(one), Literal::Date(other)) => one < other,
+        (Literal::Uuid(one), Literal::Uuid(other)) => one < other,
+        (Literal::Decimal(one), Literal::Decimal(other)) => {
+            decimal_order(one, other) == Ordering::Less
+        }
+        _ => false,
+    }
+}
+
+/// How two exact numbers, written out, are ordered.
+fn decimal_order(one: &str, other: &str) -> Ordering {
+    let parts = |text: &str| {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits.to_owned()),
+            None => (false, text.to_owned()),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+        let whole = whole.trim_start_matches('0').to_owned();
+        let fraction = fraction.trim_end_matches('0').to_owned();
+        let zero = whole.is_empty() && fraction.is_empty();
+        (negative && !zero, whole, fraction)
+    };
+    let ((minus, whole, fraction), (other_minus, other_whole, other_fraction)) =
+        (parts(one), parts(other));
+    if minus != other_minus {
+        return if minus {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        };
+    }
+    let size =
+        (whole.len(), whole, fraction).cmp(&(other_whole.len(), other_whole, other_fraction));
+    if minus { size.reverse() } else { size }
 }
 
 /// A value less a lag.
@@ -174,5 +220,32 @@ mod tests {
     fn text_has_no_lag() {
         let last = Some(Watermark::Value(Literal::Text("b".to_owned())));
         assert!(window(&by(Some(Lag::Number(5)), false), last.as_ref(), None).is_err());
+    }
+
+    #[test]
+    fn a_watermark_never_goes_back() {
+        let last = Watermark::Value(Literal::Int(9));
+        let until = Some(Watermark::Value(Literal::Int(4)));
+        let window = window(&by(None, true), Some(&last), until).unwrap();
+        assert_eq!(window.until, window.last);
+    }
+
+    #[test]
+    fn exact_numbers_are_ordered_by_value() {
+        for (less, more) in [
+            ("-2", "1.5"),
+            ("9.99", "10"),
+            ("-10", "-9.99"),
+            ("0.10", "0.2"),
+            ("-0.5", "0"),
+        ] {
+            assert_eq!(decimal_order(less, more), Ordering::Less, "{less} {more}");
+            assert_eq!(
+                decimal_order(more, less),
+                Ordering::Greater,
+                "{less} {more}"
+            );
+        }
+        assert_eq!(decimal_order("1.50", "01.5"), Ordering::Equal);
     }
 }

@@ -62,6 +62,16 @@ pub(crate) struct Condition {
 
 /// The tables that a query reads: each once for every place.
 pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
+    read(sql).map_err(|error| match error {
+        SqlError::NotAQuery { message, place } => SqlError::NotAQuery {
+            message,
+            place: place.map(|place| widen(sql, place)),
+        },
+        syntax @ SqlError::Syntax { .. } => syntax,
+    })
+}
+
+fn read(sql: &str) -> Result<Vec<Relation>, SqlError> {
     let tokens = tokens(sql)?;
     let mut parser = Parser::new(&GenericDialect)
         .with_recursion_limit(MAX_DEPTH)
@@ -82,13 +92,7 @@ pub(crate) fn relations(sql: &str) -> Result<Vec<Relation>, SqlError> {
     let mut reads = Reads::default();
     match statement.visit(&mut reads) {
         ControlFlow::Continue(()) => Ok(reads.relations),
-        ControlFlow::Break(error) => Err(match *error {
-            SqlError::NotAQuery { message, place } => SqlError::NotAQuery {
-                message,
-                place: place.map(|place| widen(sql, place)),
-            },
-            syntax @ SqlError::Syntax { .. } => syntax,
-        }),
+        ControlFlow::Break(error) => Err(*error),
     }
 }
 
@@ -213,11 +217,10 @@ fn plain(sentence: &str) -> String {
         .strip_prefix("Expected: ")
         .and_then(|rest| rest.rsplit_once(", found: "));
     if let Some((expected, found)) = parts {
-        let phrase = expected.contains(char::is_lowercase);
-        let expected = if phrase {
-            expected.to_owned()
-        } else {
-            format!("`{expected}`")
+        let expected = match expected {
+            "end of statement" => "the end of the statement".to_owned(),
+            phrase if phrase.contains(char::is_lowercase) => phrase.to_owned(),
+            token => format!("`{token}`"),
         };
         return if found == "EOF" {
             format!("expected {expected}, found the end of the text")
@@ -439,7 +442,7 @@ impl Visitor for Looks {
 mod tests {
     use super::*;
 
-    fn read(sql: &str) -> Vec<String> {
+    fn names(sql: &str) -> Vec<String> {
         relations(sql)
             .unwrap()
             .into_iter()
@@ -450,42 +453,42 @@ mod tests {
     #[test]
     fn names_of_with_are_not_tables() {
         assert_eq!(
-            read("with a as (select * from visit) select * from a join medicine.ward using (id)"),
+            names("with a as (select * from visit) select * from a join medicine.ward using (id)"),
             ["visit", "medicine.ward"]
         );
         assert_eq!(
-            read("with visit as (select * from visit) select * from visit"),
+            names("with visit as (select * from visit) select * from visit"),
             ["visit"]
         );
         assert_eq!(
-            read("with recursive t as (select 1 union all select * from t) select * from t"),
+            names("with recursive t as (select 1 union all select * from t) select * from t"),
             [""; 0]
         );
         assert_eq!(
-            read(
+            names(
                 "with a as (select 1), b as (select * from a) select * from b, (select * from a) x"
             ),
             [""; 0]
         );
         assert_eq!(
-            read("select * from t where exists (with q as (select * from u) select * from q)"),
+            names("select * from t where exists (with q as (select * from u) select * from q)"),
             ["t", "u"]
         );
     }
 
     #[test]
     fn functions_are_not_tables() {
-        assert_eq!(read("select * from generate_series(1, 3) g, t"), ["t"]);
+        assert_eq!(names("select * from generate_series(1, 3) g, t"), ["t"]);
     }
 
     #[test]
     fn names_are_as_written() {
         assert_eq!(
-            read("select * from Visit, \"Visit\", visit, Medicine.Ward"),
+            names("select * from Visit, \"Visit\", visit, Medicine.Ward"),
             ["Visit", "Visit", "visit", "Medicine.Ward"]
         );
         assert_eq!(
-            read("with A as (select 1) select * from A, a"),
+            names("with A as (select 1) select * from A, a"),
             ["a"],
             "a name of a `WITH` is one, too"
         );

@@ -199,7 +199,7 @@ fn refused(file: FileId, source: &Source, error: &serde_saphyr::Error) -> Diagno
         ),
         _ => (
             &YAML_SYNTAX,
-            format!("this is not YAML: {}", lower(sentence)),
+            format!("this is not YAML: {}", lower(sentence).replace('"', "`")),
             if sentence.contains("tab") {
                 Some("indent with spaces")
             } else if sentence.contains("quote") {

@@ -70,6 +70,42 @@ async fn a_value_that_does_not_fit_is_named_with_file_and_row() {
 }
 
 #[tokio::test]
+async fn a_quote_that_nothing_closes_is_named_with_its_row() {
+    let root = tempfile::tempdir().unwrap();
+    let connection = local(root.path()).await;
+    let text = json!({ "schema": { "id": "string", "n": "string" } });
+    let mut headless = text.clone();
+    headless["header"] = false.into();
+    for (content, options, place) in [
+        ("id,n\n1,a\n2,\"b\n3,c\n4,d\n", &text, ", row: 2"),
+        ("\"1\n2\",x\n\n\"3\n4,y\n", &headless, ", row: 2"),
+        ("id,n\r\n1,a\r\n2,\"\"\"", &text, ", row: 2"),
+        ("id,\"n\n1,a\n", &Value::Null, ""),
+    ] {
+        put(root.path(), "o.csv", content);
+        let one = Read {
+            options: options.clone(),
+            ..Read::table("o.csv")
+        };
+        let error = read(&*connection, &one).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{content}");
+        let place = format!("opens a quote that nothing closes (file: o.csv{place})");
+        assert!(error.to_string().ends_with(&place), "{error}");
+    }
+    put(
+        root.path(),
+        "o.csv",
+        "id,n\n\"1\"\"\n\",5\" pipe\n2,\"\"\n3,\"a\"\"\"",
+    );
+    let one = Read {
+        options: text,
+        ..Read::table("o.csv")
+    };
+    let rows = read(&*connection, &one).await.unwrap();
+    assert_eq!(count(&rows), 3);
+}
+
+#[tokio::test]
 async fn a_large_parquet_file_is_cut_by_row_groups() {
     let root = tempfile::tempdir().unwrap();
     let connection = local(root.path()).await;

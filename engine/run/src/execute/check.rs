@@ -23,7 +23,7 @@ use super::load::StagedLoad;
 use super::quarantine::{Quarantine, Rejected};
 use super::rows::Rows;
 use crate::progress::{Progress, ProgressEvent};
-use crate::query::{RowCondition, Session, from_datafusion, stream_table};
+use crate::query::{RowCondition, Session, from_datafusion, not_a_condition, stream_table};
 
 /// Batches that may wait between the rows and the query about all of them.
 const WAITING_BATCHES: usize = 2;
@@ -299,11 +299,7 @@ fn answers(batches: &[RecordBatch]) -> Result<Vec<bool>> {
         .map(
             |column| match ScalarValue::try_from_array(column, 0).map_err(from_datafusion)? {
                 ScalarValue::Boolean(value) => Ok(value.unwrap_or(false)),
-                other => Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    "an expectation must be true or false",
-                )
-                .with("type", other.data_type())),
+                other => Err(not_a_condition(&other.data_type())),
             },
         )
         .collect()

@@ -10,6 +10,7 @@ use super::executor::{Attempt, Executor};
 use super::load::{StagedLoad, Staging, write_of};
 use crate::engine::Engine;
 use crate::lake::Stamp;
+use crate::last_read::kept;
 use crate::open::table_id;
 use crate::progress::ProgressEvent;
 
@@ -124,18 +125,13 @@ impl Attempt<'_> {
     /// How far the extracts of a load have been read once it is committed.
     fn watermarks(&self, extracts: &[StepName]) -> BTreeMap<String, String> {
         let until = |name: &StepName| match &self.plan.step(name)?.action {
-            Action::Extract(extract) => extract
-                .window
-                .as_ref()?
-                .until
-                .as_ref()
-                .map(ToString::to_string),
+            Action::Extract(extract) => kept(extract),
             Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
         };
-        extracts
+        let kept = extracts
             .iter()
-            .filter_map(|name| Some((name.to_string(), until(name)?)))
-            .collect()
+            .filter_map(|name| Some((name.to_string(), until(name)?)));
+        kept.collect()
     }
 }
 

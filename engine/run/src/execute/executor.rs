@@ -1,6 +1,6 @@
 //! One attempt at a plan: step by step, until everything is staged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,8 @@ pub(super) struct Attempt<'a> {
     pub(super) run: &'a str,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) session: Session,
+    /// Loads that an earlier attempt of this run has committed: they are not staged again.
+    pub(super) done: BTreeSet<StepName>,
     scratch: PathBuf,
 }
 
@@ -47,6 +49,7 @@ impl<'a> Executor<'a> {
         plan: &'a Plan,
         run: &'a str,
         progress: Arc<dyn Progress>,
+        done: BTreeSet<StepName>,
         scratch: PathBuf,
     ) -> Result<Self> {
         let session = engine.session()?;
@@ -57,6 +60,7 @@ impl<'a> Executor<'a> {
                 run,
                 progress,
                 session,
+                done,
                 scratch,
             },
             rows: BTreeMap::new(),

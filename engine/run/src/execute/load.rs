@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use connectors::{BatchStream, Error, ErrorKind, Result, Write};
 use futures::StreamExt;
 use spec::model::{ConnectionName, LoadMode, OnSchemaChange, Reaction, StepName, TableRef, Target};
-use spec::plan::{Action, PlannedLoad, PlannedStep, PlannedWindow};
+use spec::plan::{PlannedLoad, PlannedStep};
 use tokio::task::JoinSet;
 
 use super::executor::{Attempt, Executor, sizes};
@@ -15,7 +14,6 @@ use super::rows::Rows;
 use crate::lake::{self, StageRequest, Staged, WriteMode};
 use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
-use crate::query::{from_datafusion, stream_table};
 
 /// Rows of one target, written and not visible.
 pub(super) struct StagedLoad {
@@ -44,6 +42,9 @@ impl Executor<'_> {
         let Some(input) = step.inputs.first() else {
             return Ok(());
         };
+        if self.attempt.done.contains(&step.name) {
+            return Ok(());
+        }
         let rows = self.take(input)?;
         let staged = match &load.target {
             Target::Lake(table) => self.attempt.stage_in_lake(step, load, table, rows).await?,
@@ -70,7 +71,10 @@ impl Attempt<'_> {
         table: &TableRef,
         rows: Rows,
     ) -> Result<StagedLoad> {
-        let rows = self.only_new(load, table, rows).await?;
+        let rows = match &load.mode {
+            LoadMode::Append => self.only_new(&step.name, table, rows).await?,
+            LoadMode::Replace | LoadMode::Merge { .. } => rows,
+        };
         let schema = rows.schema();
         let mode = match &load.mode {
             LoadMode::Append => WriteMode::Append,
@@ -170,92 +174,6 @@ impl Attempt<'_> {
             watermarks_of: load.watermarks_of.clone(),
         })
     }
-
-    /// Leaves out rows that were read again at the edge of a window and are in the table already.
-    async fn only_new(&self, load: &PlannedLoad, table: &TableRef, rows: Rows) -> Result<Rows> {
-        let (LoadMode::Append, Some(window)) = (&load.mode, self.window_of(load)) else {
-            return Ok(rows);
-        };
-        let (Some(key), Some(column), Some(_)) = (window.edge.key(), &window.column, &window.after)
-        else {
-            return Ok(rows);
-        };
-        let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else {
-            return Ok(rows);
-        };
-        require_key(key, &rows.schema(), &found.arrow_schema())?;
-        let session = self.engine.session()?;
-        let schema = rows.schema();
-        let streams = rows.into_streams(self.engine.parallel()).await?;
-        session.register_step("__incoming", stream_table(&schema, streams)?)?;
-        session.register_step("__there", found.provider())?;
-        let same: Vec<String> = key
-            .iter()
-            .map(|key| format!("t.\"{key}\" IS NOT DISTINCT FROM i.\"{key}\""))
-            .collect();
-        let edge = edge_condition(column, window, &found.arrow_schema())?;
-        let columns: Vec<String> = key.iter().map(|key| format!("\"{key}\"")).collect();
-        let sql = format!(
-            "SELECT i.* FROM (SELECT {} FROM \"__there\" WHERE {edge}) t RIGHT ANTI JOIN \"__incoming\" i ON {}",
-            columns.join(", "),
-            same.join(" AND "),
-        );
-        let frame = session.query(&sql).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let streams = frame
-            .execute_stream_partitioned()
-            .await
-            .map_err(from_datafusion)?;
-        let streams = streams
-            .into_iter()
-            .map(|stream| futures::TryStreamExt::map_err(stream, from_datafusion).boxed());
-        Ok(Rows::Streams {
-            schema,
-            streams: streams.collect(),
-        })
-    }
-
-    /// The window of the one incremental extract that a load's rows come from.
-    fn window_of(&self, load: &PlannedLoad) -> Option<&PlannedWindow> {
-        load.watermarks_of
-            .iter()
-            .find_map(|extract| match &self.plan.step(extract)?.action {
-                Action::Extract(extract) => extract.window.as_ref(),
-                Action::Transform(_) | Action::Check(_) | Action::Load(_) => None,
-            })
-    }
-}
-
-/// The condition on the table's rows that can be met again: those from the window's start on.
-fn edge_condition(column: &str, window: &PlannedWindow, table: &SchemaRef) -> Result<String> {
-    let from = window
-        .after
-        .as_ref()
-        .map(crate::watermark::from_json)
-        .transpose()?;
-    let Some(connectors::Watermark::Value(value)) = from else {
-        return Ok("true".to_owned());
-    };
-    let r#type = table
-        .field_with_name(column)
-        .map(|field| field.data_type().clone())?;
-    let text = value.to_string().replace('\'', "''");
-    Ok(format!(
-        "\"{column}\" >= arrow_cast('{text}', '{type}') OR \"{column}\" IS NULL"
-    ))
-}
-
-fn require_key(key: &[String], rows: &SchemaRef, table: &SchemaRef) -> Result<()> {
-    for column in key {
-        if rows.field_with_name(column).is_err() || table.field_with_name(column).is_err() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("rows that are read again cannot be known again: the load has no column `{column}`"),
-            )
-            .help("load the watermark and the columns of `key` too, or say `unique: true` where it is"));
-        }
-    }
-    Ok(())
 }
 
 /// The write that a planned load asks another system for.

@@ -6,6 +6,7 @@
 mod check;
 mod commit;
 mod executor;
+mod known;
 mod load;
 mod quarantine;
 mod rows;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use connectors::{Error, ErrorKind, Result};
+use futures::StreamExt;
 use spec::model::{OnSchemaChange, Otherwise, StepName, TableRef};
 use spec::plan::{PlannedCheck, PlannedStep};
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::executor::Attempt;
 use super::load::{StagedLoad, Staging, reactions};
+use super::rows::Rows;
 use crate::lake::{DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, WriteMode};
 use crate::open::table_id;
 
@@ -69,13 +71,23 @@ impl Quarantine {
         };
         let stage = lake.stage(request).await?;
         let (sender, mut receiver) = mpsc::channel::<Rejected>(WAITING_BATCHES);
-        let run = attempt.run.to_owned();
+        let (run, columns) = (attempt.run.to_owned(), Arc::clone(&schema));
+        let reasoned = futures::stream::poll_fn(move |context| receiver.poll_recv(context))
+            .map(move |rejected| reasoned(&columns, &rejected, &run));
+        let rejects = Rows::Streams {
+            schema,
+            streams: vec![reasoned.boxed()],
+        };
+        // A row that is read again at the edge of a window is set aside once.
+        let rejects = attempt.only_new(&step.name, table, rejects).await?;
+        let streams = rejects.into_streams(1).await?;
+        let mut rejects = futures::stream::select_all(streams);
         let mut writer = JoinSet::new();
         writer.spawn(async move {
             let mut open = stage.writer()?;
             let mut count = 0_u64;
-            while let Some(rejected) = receiver.recv().await {
-                let batch = reasoned(&schema, &rejected, &run)?;
+            while let Some(batch) = rejects.next().await {
+                let batch = batch?;
                 count += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
                 open.write(&batch).await?;
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use connectors::{Error, ErrorKind, Result};
 use datafusion::common::DFSchema;
 use datafusion::physical_plan::PhysicalExpr;
@@ -22,6 +22,12 @@ impl RowCondition {
             .parse_sql_expr(sql, &schema)
             .and_then(|expr| context.create_physical_expr(expr, &schema))
             .map_err(from_datafusion)?;
+        let r#type = condition
+            .data_type(schema.as_arrow())
+            .map_err(from_datafusion)?;
+        if r#type != DataType::Boolean {
+            return Err(not_a_condition(&r#type));
+        }
         Ok(Self(condition))
     }
 
@@ -47,4 +53,14 @@ impl RowCondition {
             arrow::compute::prep_null_mask_filter(passes)
         })
     }
+}
+
+/// An expectation that is a number, or text.
+pub(crate) fn not_a_condition(r#type: &DataType) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "an expectation must be true or false",
+    )
+    .with("type", r#type)
+    .help("compare it with something: `amount > 0`")
 }

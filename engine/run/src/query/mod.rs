@@ -12,9 +12,9 @@ mod spool;
 mod stream_table;
 
 pub(crate) use columns::columns_of;
-pub(crate) use expression::RowCondition;
+pub(crate) use expression::{RowCondition, not_a_condition};
 pub(crate) use failure::from_datafusion;
-pub(crate) use session::{Session, SessionOptions};
+pub(crate) use session::{Resources, Session};
 pub(crate) use source_table::{SourceTable, Watch};
 pub(crate) use spool::Spool;
 pub(crate) use stream_table::stream_table;

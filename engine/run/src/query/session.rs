@@ -1,13 +1,13 @@
 //! The DataFusion session of a run: memory that is bounded and spills, names taken as they are written.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use connectors::Result;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::TableReference;
 
@@ -16,15 +16,32 @@ use super::from_datafusion;
 /// Rows in a batch between steps.
 const BATCH_ROWS: usize = 8192;
 
-/// What a session may use.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionOptions {
-    /// The most memory that queries hold before they spill, in bytes.
-    pub memory_bytes: usize,
-    /// How many partitions are worked on at once.
-    pub parallel: usize,
-    /// Where spilled data goes.
-    pub scratch: PathBuf,
+/// The least and the most that a sort keeps back to merge what it has spilled, in bytes.
+const SORT_RESERVE_BYTES: (usize, usize) = (64 << 10, 10 << 20);
+
+/// What all sessions of an engine share.
+#[derive(Clone)]
+pub(crate) struct Resources {
+    runtime: Arc<RuntimeEnv>,
+    parallel: usize,
+    sort_reserve_bytes: usize,
+}
+
+impl Resources {
+    /// Memory for all queries together, after which they spill to `scratch`.
+    pub(crate) fn new(memory_bytes: usize, parallel: usize, scratch: &Path) -> Result<Self> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_temp_file_path(scratch)
+            .build_arc()
+            .map_err(from_datafusion)?;
+        let (least, most) = SORT_RESERVE_BYTES;
+        Ok(Self {
+            runtime,
+            parallel,
+            sort_reserve_bytes: (memory_bytes / (8 * parallel.max(1))).clamp(least, most),
+        })
+    }
 }
 
 /// One session: the tables that a run's SQL can read.
@@ -34,21 +51,18 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session without tables.
-    pub(crate) fn new(options: &SessionOptions) -> Result<Self> {
+    pub(crate) fn new(resources: &Resources) -> Self {
         let mut config = SessionConfig::new()
-            .with_target_partitions(options.parallel)
+            .with_target_partitions(resources.parallel)
             .with_batch_size(BATCH_ROWS)
+            .with_sort_spill_reservation_bytes(resources.sort_reserve_bytes)
             .with_information_schema(true);
         // Legacy systems have columns like `VisitID`: SQL means the name as it is written.
         config.options_mut().sql_parser.enable_ident_normalization = false;
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
-            .with_temp_file_path(&options.scratch)
-            .build_arc()
-            .map_err(from_datafusion)?;
-        Ok(Self {
+        let runtime = Arc::clone(&resources.runtime);
+        Self {
             context: SessionContext::new_with_config_rt(config, runtime),
-        })
+        }
     }
 
     /// The context itself, for expressions.

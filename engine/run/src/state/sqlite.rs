@@ -1,4 +1,7 @@
 //! The state store in an SQLite file: the embedded default, for one machine.
+//!
+//! Only what writes makes the file and brings its tables up to date. Who only reads leaves no trace, and needs no right
+//! to write.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,14 +10,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use connectors::{Error, ErrorKind, Result};
 use spec::model::PipelineId;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use tokio::sync::OnceCell;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Arguments as _, SqlitePool};
+use tokio::sync::{OnceCell, RwLock};
 
 use super::record::{self, Row};
 use super::store::{StateStore, following};
 use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+use crate::sqlite_file::{self, Question};
 
 /// Connections to the file: one writes at a time, the portal reads beside it.
 const CONNECTIONS: u32 = 4;
@@ -45,6 +52,9 @@ const UNFINISHED: &str = "SELECT e.run, e.pipeline, e.sequence, e.at, e.payload
 pub(super) struct SqliteStore {
     path: PathBuf,
     pool: OnceCell<SqlitePool>,
+    /// Held by those who look at the file while nobody here writes: a file that is closed takes with it the locks which
+    /// the same process has on it.
+    looking: RwLock<()>,
 }
 
 impl SqliteStore {
@@ -52,23 +62,39 @@ impl SqliteStore {
         Self {
             path,
             pool: OnceCell::new(),
+            looking: RwLock::new(()),
         }
     }
 
-    /// For reading: `None` while there is no file.
-    async fn existing(&self) -> Result<Option<&SqlitePool>> {
-        let there = tokio::fs::try_exists(&self.path)
-            .await
-            .map_err(|e| self.unusable(e))?;
-        if there {
-            self.pool().await.map(Some)
+    /// The rows of a statement that only reads.
+    async fn rows(
+        &self,
+        statement: &'static str,
+        arguments: SqliteArguments<'static>,
+    ) -> Result<Vec<Row>> {
+        let looking = self.looking.read().await;
+        let rows = if let Some(pool) = self.pool.get() {
+            drop(looking);
+            sqlx::query_as_with::<Sqlite, Row, _>(statement, arguments)
+                .fetch_all(pool)
+                .await
         } else {
-            Ok(None)
-        }
+            let question = Question {
+                table: "run_event",
+                statement,
+                arguments,
+            };
+            sqlite_file::ask(&self.path, &question).await
+        };
+        rows.map_err(|error| fault::of(error).with("path", self.path.display()))
     }
 
     async fn pool(&self) -> Result<&SqlitePool> {
-        self.pool.get_or_try_init(|| self.connect()).await
+        let connect = async || {
+            let _nobody_looks = self.looking.write().await;
+            self.connect().await
+        };
+        self.pool.get_or_try_init(connect).await
     }
 
     /// Makes the file where there is none, and brings its tables up to date.
@@ -108,6 +134,16 @@ impl SqliteStore {
     }
 }
 
+fn arguments(first: Option<String>) -> Result<SqliteArguments<'static>> {
+    let mut arguments = SqliteArguments::default();
+    arguments.add(first).map_err(unbound)?;
+    Ok(arguments)
+}
+
+fn unbound(error: sqlx::error::BoxDynError) -> Error {
+    fault::of(sqlx::Error::Encode(error))
+}
+
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn append(
@@ -117,6 +153,7 @@ impl StateStore for SqliteStore {
         event: RunEvent,
         now: DateTime<Utc>,
     ) -> Result<Event> {
+        let pool = self.pool().await?;
         let next = following(self.events(run).await?, run, event, now)?;
         sqlx::query(INSERT)
             .bind(run.to_string())
@@ -126,36 +163,26 @@ impl StateStore for SqliteStore {
             .bind(next.event.ends())
             .bind(record::time(next.at))
             .bind(record::encode(&next.event)?)
-            .execute(self.pool().await?)
+            .execute(pool)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
         Ok(next)
     }
 
     async fn events(&self, run: RunId) -> Result<Vec<Event>> {
-        let Some(pool) = self.existing().await? else {
-            return Ok(Vec::new());
-        };
-        let query = sqlx::query_as::<_, Row>(EVENTS).bind(run.to_string());
-        record::events(query.fetch_all(pool).await.map_err(fault::of)?)
+        let arguments = arguments(Some(run.to_string()))?;
+        record::events(self.rows(EVENTS, arguments).await?)
     }
 
     async fn runs(&self, pipeline: Option<&PipelineId>, limit: u32) -> Result<Vec<RunRecord>> {
-        let Some(pool) = self.existing().await? else {
-            return Ok(Vec::new());
-        };
-        let query = sqlx::query_as::<_, Row>(RUNS)
-            .bind(pipeline.map(ToString::to_string))
-            .bind(limit);
-        record::records(query.fetch_all(pool).await.map_err(fault::of)?)
+        let mut arguments = arguments(pipeline.map(ToString::to_string))?;
+        arguments.add(limit).map_err(unbound)?;
+        record::records(self.rows(RUNS, arguments).await?)
     }
 
     async fn unfinished(&self, pipeline: &PipelineId) -> Result<Option<RunRecord>> {
-        let Some(pool) = self.existing().await? else {
-            return Ok(None);
-        };
-        let query = sqlx::query_as::<_, Row>(UNFINISHED).bind(pipeline.to_string());
-        let records = record::records(query.fetch_all(pool).await.map_err(fault::of)?)?;
+        let arguments = arguments(Some(pipeline.to_string()))?;
+        let records = record::records(self.rows(UNFINISHED, arguments).await?)?;
         Ok(records.into_iter().next())
     }
 

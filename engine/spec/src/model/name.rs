@@ -53,7 +53,8 @@ fn check(text: &str, dash: bool) -> Result<(), NameError> {
         if c == '_' || c.is_alphabetic() {
             continue;
         }
-        if !c.is_numeric() && !(dash && c == '-') {
+        let may_follow = c.is_numeric() || (dash && c == '-');
+        if !may_follow {
             return Err(NameError::BadCharacter(c));
         }
         if i == 0 {

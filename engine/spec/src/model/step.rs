@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ColumnName, ConnectionName, StepName, TableRef};
 
 /// A node of a pipeline's DAG.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// Its name, by which other steps read its rows.
     pub name: StepName,
@@ -19,7 +19,7 @@ pub struct Step {
 }
 
 /// What a step does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum StepKind {
     /// Reads a source.
     Extract(Extract),
@@ -32,7 +32,7 @@ pub enum StepKind {
 }
 
 /// Reads a source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Extract {
     /// Where from.
     pub connection: ConnectionName,
@@ -59,7 +59,7 @@ pub enum From {
 }
 
 /// All rows, or those that are new.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum ExtractMode {
     /// All rows, each time.
     Full,
@@ -115,7 +115,7 @@ pub struct Splits {
 }
 
 /// Computes rows with SQL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Transform {
     /// The query; the text, wherever it was written.
     pub sql: String,
@@ -126,7 +126,7 @@ pub struct Transform {
 }
 
 /// Holds rows against rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Whose rows.
     pub on: StepName,
@@ -164,7 +164,7 @@ pub enum Otherwise {
 }
 
 /// Writes rows to a table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
     /// Whose rows.
     pub from: StepName,

@@ -89,13 +89,10 @@ impl Change {
         }
         for there in table {
             if !rows.iter().any(|column| column.name == there.name) {
-                // Iceberg keeps a dropped column's data; `keep` and `accept` differ only in whether new readers see it.
-                let reaction = if there.required {
-                    Reaction::Reject
-                } else {
-                    allowed.drop
-                };
-                note(ColumnChange::Drop(there.clone()), reaction);
+                note(ColumnChange::Drop(there.clone()), allowed.drop);
+                if there.required && allowed.drop != Reaction::Reject {
+                    note(ColumnChange::Loosen(there.clone()), Reaction::Accept);
+                }
             }
         }
         match (taken.is_empty(), refused.is_empty()) {

@@ -44,7 +44,7 @@ impl Plan {
                 action,
             });
         }
-        let spec = Fingerprint::of(&Spec::of(&steps));
+        let spec = Self::spec_of(pipeline);
         let fingerprint = Fingerprint::of(&Sealed::of(&steps));
         Self {
             pipeline: pipeline.id.clone(),
@@ -52,6 +52,13 @@ impl Plan {
             steps,
             fingerprint,
         }
+    }
+}
+
+impl Plan {
+    /// Of what a pipeline's spec says of its steps, whatever the world says: two runs of an unchanged spec agree on it.
+    pub fn spec_of(pipeline: &Pipeline) -> Fingerprint {
+        Fingerprint::of(&pipeline.steps)
     }
 }
 
@@ -145,45 +152,6 @@ fn plan_load(
         on_schema_change: load.on_schema_change,
         watermarks_of,
         options: load.options.clone(),
-    }
-}
-
-/// What a spec says of its steps, without what the world says: two runs of an unchanged spec agree on it.
-#[derive(Serialize)]
-struct Spec(Vec<serde_json::Value>);
-
-impl Spec {
-    fn of(steps: &[PlannedStep]) -> Self {
-        Self(steps.iter().map(Self::step).collect())
-    }
-
-    fn step(step: &PlannedStep) -> serde_json::Value {
-        let said = match &step.action {
-            Action::Extract(e) => {
-                let window = e.window.as_ref().map(|w| (&w.column, &w.edge, w.nulls));
-                serde_json::json!([
-                    e.connection,
-                    e.from,
-                    e.projection,
-                    window,
-                    e.splits,
-                    e.options
-                ])
-            }
-            Action::Transform(t) => serde_json::json!([t.sql]),
-            Action::Check(c) => serde_json::json!(c),
-            Action::Load(l) => serde_json::json!([
-                l.target,
-                l.mode,
-                l.partition_by,
-                l.sort_by,
-                l.properties,
-                l.target_file_bytes,
-                l.on_schema_change,
-                l.options
-            ]),
-        };
-        serde_json::json!([step.name, step.inputs, said])
     }
 }
 

@@ -1,18 +1,22 @@
 //! The pointers in a `SQLite` file on this machine.
 //!
-//! Reading never makes the file: a plan of a project that has not run yet writes nothing.
+//! Reading leaves no trace and needs no right to write: a plan of a project that has not run yet writes nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connectors::{Error, ErrorKind, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use tokio::sync::OnceCell;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow,
+};
+use sqlx::{Arguments as _, FromRow};
+use tokio::sync::{OnceCell, RwLock};
 
 use super::CATALOG_NAME;
 use super::sql::{ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, MoveError, Pointers, SWAP};
 use crate::lake::id::TableId;
+use crate::sqlite_file::{self, Question};
 
 /// How long a statement waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +30,9 @@ pub(super) struct SqlitePointers {
     path: PathBuf,
     pool: OnceCell<SqlitePool>,
     tables_made: OnceCell<()>,
+    /// Held by those who look at the file while nobody here writes: a file that is closed takes with it the locks which
+    /// the same process has on it.
+    looking: RwLock<()>,
 }
 
 impl SqlitePointers {
@@ -35,6 +42,7 @@ impl SqlitePointers {
             path,
             pool: OnceCell::new(),
             tables_made: OnceCell::new(),
+            looking: RwLock::new(()),
         }
     }
 
@@ -61,23 +69,37 @@ impl SqlitePointers {
             .caused_by(error)
     }
 
-    /// The pool, where the file holds a catalog.
-    async fn existing(&self) -> Result<Option<&SqlitePool>> {
-        if !tokio::fs::try_exists(&self.path).await.unwrap_or(false) {
-            return Ok(None);
+    /// The rows of a statement that only reads; the first argument is the catalog's name.
+    async fn rows<R>(&self, statement: &'static str, more: &[&str]) -> Result<Vec<R>>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut arguments = SqliteArguments::default();
+        for text in std::iter::once(&CATALOG_NAME).chain(more) {
+            let added = arguments.add((*text).to_owned());
+            added.map_err(|error| self.unreadable(sqlx::Error::Encode(error)))?;
         }
-        let pool = self.pool().await?;
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'")
-                .fetch_optional(pool)
+        let looking = self.looking.read().await;
+        let rows = if self.tables_made.initialized() {
+            drop(looking);
+            sqlx::query_as_with::<Sqlite, R, _>(statement, arguments)
+                .fetch_all(self.pool().await?)
                 .await
-                .map_err(|error| self.unreadable(error))?;
-        Ok(found.map(|_| pool))
+        } else {
+            let question = Question {
+                table: "iceberg_tables",
+                statement,
+                arguments,
+            };
+            sqlite_file::ask(&self.path, &question).await
+        };
+        rows.map_err(|error| self.unreadable(error))
     }
 
     /// The pool, with file and tables made.
     async fn writable(&self) -> Result<&SqlitePool, MoveError> {
         let make = async || -> Result<()> {
+            let _nobody_looks = self.looking.write().await;
             let unwritable = |error: Box<dyn std::error::Error + Send + Sync>| {
                 Error::new(ErrorKind::Unavailable, "the catalog cannot be made")
                     .with("catalog", self.path.display())
@@ -140,29 +162,12 @@ fn move_error(error: sqlx::Error) -> MoveError {
 #[async_trait]
 impl Pointers for SqlitePointers {
     async fn list(&self) -> Result<Vec<(String, String)>> {
-        let Some(pool) = self.existing().await? else {
-            return Ok(Vec::new());
-        };
-        let rows = sqlx::query_as(LIST)
-            .bind(CATALOG_NAME)
-            .fetch_all(pool)
-            .await;
-        rows.map_err(|error| self.unreadable(error))
+        self.rows(LIST, &[]).await
     }
 
     async fn find(&self, id: &TableId) -> Result<Option<String>> {
-        let Some(pool) = self.existing().await? else {
-            return Ok(None);
-        };
-        let query = sqlx::query_scalar(FIND)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace)
-            .bind(&id.name);
-        let found: Option<Option<String>> = query
-            .fetch_optional(pool)
-            .await
-            .map_err(|error| self.unreadable(error))?;
-        Ok(found.flatten())
+        let found: Vec<(Option<String>,)> = self.rows(FIND, &[&id.namespace, &id.name]).await?;
+        Ok(found.into_iter().next().and_then(|(location,)| location))
     }
 
     async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError> {
