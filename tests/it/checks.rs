@@ -194,18 +194,23 @@ fn several_readers_of_a_checked_step_read_the_same_rows() {
     check: { on: rows, rules: [{ name: positive, expect: amount > 0, otherwise: drop }] }
   - name: total
     transform: { sql: 'SELECT count(*) AS n, sum(amount) AS amount FROM rows' }
+  - name: pairs
+    transform: { sql: 'SELECT a.id, b.id AS other FROM rows a JOIN rows b ON a.id < b.id' }
   - name: publish
     load: { from: rows, table: d.t, mode: append }
   - name: publish_again
     load: { from: rows, table: d.again, mode: replace }
   - name: publish_total
     load: { from: total, table: d.total, mode: replace }
+  - name: publish_pairs
+    load: { from: pairs, table: d.pairs, mode: replace }
 ",
     );
     scene.good(&["run", "d/p"]);
     assert_eq!(ids(&scene, "d.t").len(), 8);
     assert_eq!(ids(&scene, "d.again"), ids(&scene, "d.t"));
     assert_eq!(scene.query("SELECT * FROM d.total"), ["8,430"]);
+    assert_eq!(scene.query("SELECT count(*) FROM d.pairs"), ["28"]);
 }
 
 #[test]

@@ -126,9 +126,10 @@ fs.copy_files(folder, to, source_filesystem=fs.LocalFileSystem(), destination_fi
             self.query(&format!("{accounts} fintech.account")),
             self.bank.query(&format!("{accounts} bank.account"))
         );
-        let newest = "SELECT count(*), sum(amount), count(DISTINCT payment_id) FROM (SELECT *, row_number() OVER \
+        let newest = "SELECT count(*), sum(amount), count(payment_id) FROM (SELECT *, row_number() OVER \
                       (PARTITION BY payment_id ORDER BY updated_at DESC) AS age FROM fintech.payment) AS v WHERE age = 1";
-        let payments = "SELECT count(*), sum(amount), count(DISTINCT payment_id) FROM bank.payment WHERE amount <> 0";
+        let payments =
+            "SELECT count(*), sum(amount), count(payment_id) FROM bank.payment WHERE amount <> 0";
         let payments = self.bank.query(payments);
         assert_eq!(self.query(newest), payments);
         let (count, _) = payments[0].split_once(',').unwrap();
@@ -137,7 +138,7 @@ fs.copy_files(folder, to, source_filesystem=fs.LocalFileSystem(), destination_fi
             self.query("SELECT count(*) FROM fintech.payment"),
             [all.to_string()]
         );
-        let set_aside = "SELECT count(DISTINCT payment_id), max(amount), min(_rule), max(_rule) FROM fintech.payment_quarantine";
+        let set_aside = "SELECT count(payment_id), max(amount), min(_rule), max(_rule) FROM fintech.payment_quarantine";
         assert_eq!(
             self.query(set_aside),
             ["10,0.00,amount is not zero,amount is not zero"]

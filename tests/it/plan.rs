@@ -44,6 +44,15 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Everything in a folder, and how long it is.
+fn sight(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let look = |path: PathBuf| {
+        let bytes = fs::metadata(&path).unwrap().len();
+        (path, bytes)
+    };
+    listing(folder).into_iter().map(look).collect()
+}
+
 fn count(scene: &Scene) -> Vec<String> {
     scene.query("SELECT count(*) FROM d.t")
 }
@@ -200,4 +209,40 @@ fn plans_are_json_and_graphs() {
         assert_eq!(dot.matches('{').count(), dot.matches('}').count(), "{dot}");
         assert_eq!(dot.matches('"').count() % 2, 0, "{dot}");
     }
+}
+
+#[test]
+fn to_look_leaves_no_trace_and_needs_no_right_to_write() {
+    let scene = scene();
+    let lake = scene.path().join("lake");
+    scene.good(&["run", "d/p"]);
+    let before = sight(&lake);
+    let may_write = fs::metadata(&lake).unwrap().permissions();
+    let mut may_not = may_write.clone();
+    may_not.set_readonly(true);
+    fs::set_permissions(&lake, may_not).unwrap();
+    let runs = scene.run(&["runs"]);
+    let plan = scene.run(&["plan", "--all"]);
+    let rows = scene.run(&["query", "--format", "csv", "SELECT count(*) FROM d.t"]);
+    fs::set_permissions(&lake, may_write).unwrap();
+    for output in [&runs, &plan, &rows] {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+    }
+    assert!(String::from_utf8_lossy(&runs.stdout).contains("d/p"));
+    assert!(String::from_utf8_lossy(&rows.stdout).contains('2'));
+    assert_eq!(sight(&lake), before);
+}
+
+#[test]
+fn files_that_are_no_stores_of_ours_are_empty_ones() {
+    let scene = scene();
+    scene.write("lake/state.db", "");
+    scene.write("lake/catalog.db", "");
+    let before = sight(&scene.path().join("lake"));
+    assert_eq!(scene.good(&["runs"]), "");
+    assert!(scene.good(&["plan", "d/p"]).contains("is created"));
+    assert_eq!(sight(&scene.path().join("lake")), before);
+    scene.good(&["run", "d/p"]);
+    assert_eq!(count(&scene), ["2"]);
 }

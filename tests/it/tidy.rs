@@ -25,6 +25,7 @@ const KNOWN_ONLY_BY: &[(&str, &[&str])] = &[
         "sqlx::",
         &[
             "engine/run/src/state/",
+            "engine/run/src/sqlite_file.rs",
             "engine/run/src/lake/",
             "engine/run/src/sqlite_file.rs",
             "tests/it/",

@@ -90,7 +90,7 @@ async fn every_type_is_read_as_it_is() {
 async fn what_cannot_be_read_is_refused_by_name() {
     let setup = "CREATE TABLE odd (id int4, p point, n numeric, t timestamptz, d date, a int4[], big numeric(50,2), c time); \
         INSERT INTO odd VALUES (1, NULL, 'NaN', 'infinity', '-infinity', '{{1,2},{3,4}}', NULL, '24:00'), \
-        (2, NULL, 1e30, now(), now(), NULL, NULL), (3, NULL, 1e-10, now(), now(), NULL, NULL)";
+        (2, NULL, 1e30, now(), now(), NULL, NULL, NULL), (3, NULL, 1e-10, now(), now(), NULL, NULL, NULL)";
     let Some(bench) = Bench::new("it_pg_odd", setup).await else {
         return;
     };

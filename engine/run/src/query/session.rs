@@ -72,8 +72,11 @@ impl Session {
 
     /// Makes a step's rows readable under the step's name.
     pub(crate) fn register_step(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        let name = TableReference::bare(name);
+        // Several transforms of a run may read one step, each through a table of its own over the same rows.
         self.context
-            .register_table(TableReference::bare(name), table)
+            .deregister_table(name.clone())
+            .and_then(|_| self.context.register_table(name, table))
             .map_err(from_datafusion)?;
         Ok(())
     }

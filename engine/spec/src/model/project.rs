@@ -96,7 +96,7 @@ pub struct S3Place {
     pub session_token: Option<SecretRef>,
     /// Whether the bucket's name stands in the path and not in the host's name.
     pub path_style: bool,
-    /// Whether plain http is allowed to a host other than this one.
+    /// Whether plain http is allowed.
     pub allow_http: bool,
 }
 

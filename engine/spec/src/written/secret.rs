@@ -1,7 +1,6 @@
 //! `{ env: NAME }` or `{ file: PATH }`.
 
 use schemars::JsonSchema;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -17,12 +16,12 @@ pub(crate) enum SecretSpec {
     File(At<String>),
 }
 
-/// The same, for the case that it is a mapping.
+/// Where a secret may be.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Reference {
-    Env(At<String>),
-    File(At<String>),
+enum Place {
+    Env,
+    File,
 }
 
 impl<'de> Deserialize<'de> for SecretSpec {
@@ -46,11 +45,17 @@ impl<'de> Visitor<'de> for ReferenceVisitor {
         ))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSpec, A::Error> {
-        let reference = Reference::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(match reference {
-            Reference::Env(name) => SecretSpec::Env(name),
-            Reference::File(path) => SecretSpec::File(path),
-        })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSpec, A::Error> {
+        let secret = match map.next_key::<Place>()? {
+            Some(Place::Env) => SecretSpec::Env(map.next_value()?),
+            Some(Place::File) => SecretSpec::File(map.next_value()?),
+            None => return Err(A::Error::missing_field("env")),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(A::Error::custom(
+                "a secret has one place: `env` or `file`, not both",
+            )),
+        }
     }
 }
