@@ -327,7 +327,10 @@ fn join(known: &mut Column, other: Column, file: &str) -> Result<()> {
             "the column `{}` is {b} in this file and {a} in others",
             known.field.name()
         );
-        failure::bad_data(message, file).help("read these files apart, or declare `schema:`")
+        failure::bad_data(message, file).help(format!(
+            "read these files apart, or declare `schema:`; here it is {}, there {}",
+            other.reason, known.reason
+        ))
     })?;
     if wide != *a {
         known.reason = other.reason;

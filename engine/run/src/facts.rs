@@ -131,7 +131,7 @@ impl Survey<'_> {
         let checked = self.checked(check);
         for rule in &check.rules {
             let planned = if rule.aggregate {
-                self.about_all(&rule.expect, &checked).await
+                self.about_all(&rule.expect, checked).await
             } else {
                 RowCondition::plan(&self.session, &rule.expect, &schema).map(drop)
             };

@@ -162,6 +162,22 @@ async fn a_column_of_another_type_in_one_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_json_type_that_drifts_is_named_with_both_rows() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "t/a.ndjson", "{\"id\":1}\n");
+    put(root.path(), "t/b.ndjson", "{}\n{\"id\":\"x\"}\n");
+    let connection = local(root.path()).await;
+    let error = read(&*connection, &Read::table("t/*.ndjson"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains("(file: t/b.ndjson)"), "{error}");
+    let help = error.help_text().unwrap();
+    assert!(help.contains("row 2 of `t/b.ndjson`"), "{help}");
+    assert!(help.contains("row 1 of `t/a.ndjson`"), "{help}");
+}
+
+#[tokio::test]
 async fn folders_can_be_columns() {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), "t/year=2023/a.csv", "id\n1\n");
