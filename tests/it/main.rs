@@ -21,6 +21,7 @@ mod lake;
 mod plan;
 mod postgres;
 mod quickstart;
+mod resume;
 mod scene;
 mod schemas;
 mod services;
