@@ -246,3 +246,22 @@ fn files_that_are_no_stores_of_ours_are_empty_ones() {
     scene.good(&["run", "d/p"]);
     assert_eq!(count(&scene), ["2"]);
 }
+
+#[test]
+fn what_cannot_run_cannot_be_planned() {
+    for (right, wrong, told) in [
+        (
+            "mode: append",
+            "mode: append, partition_by: [\"year(nope)\"]",
+            "nope",
+        ),
+        ("mode: append", "mode: append, sort_by: [nope]", "nope"),
+        ("expect: count(*) > 0", "expect: count(*)", "true or false"),
+        ("expect: count(*) > 0", "expect: amount", "true or false"),
+    ] {
+        let scene = scene();
+        scene.write("pipelines/p.yaml", &PIPELINE.replace(right, wrong));
+        let error = scene.bad(1, &["plan", "d/p"]);
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
+}

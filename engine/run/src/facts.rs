@@ -14,6 +14,7 @@ use spec::model::{
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 
 use crate::engine::Engine;
+use crate::lake::check_layout;
 use crate::last_read::last_read;
 use crate::open::table_id;
 use crate::query::{RowCondition, Session, columns_of, not_a_condition};
@@ -165,6 +166,9 @@ impl Survey<'_> {
     }
 
     async fn load(&mut self, step: &Step, load: &Load) -> Result<()> {
+        if let (Target::Lake(_), Some(rows)) = (&load.target, self.schemas.get(&load.from)) {
+            check_layout(rows, &load.partition_by, &load.sort_by)?;
+        }
         let facts = match &load.target {
             Target::Lake(table) => match self.engine.lake().await?.table(&table_id(table)).await? {
                 Some(found) => TableFacts {

@@ -28,7 +28,8 @@ pub use self::id::TableId;
 pub use self::options::{CatalogOptions, RestOptions, S3Options, WarehouseOptions};
 pub use self::schema::{Column, Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
 pub use self::stage::{
-    DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, WriteMode, schema_change,
+    DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, WriteMode, check_layout,
+    schema_change,
 };
 use self::storage::Warehouse;
 pub use self::table::LakeTable;

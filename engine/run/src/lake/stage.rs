@@ -87,6 +87,22 @@ pub fn schema_change(existing: Option<&LakeTable>, incoming: &SchemaRef) -> Resu
     })
 }
 
+/// Says what is wrong when rows of these columns cannot be cut and sorted as asked. Asks nobody.
+pub fn check_layout(rows: &SchemaRef, partition_by: &[String], sort_by: &[String]) -> Result<()> {
+    let schema = fresh_schema(rows)?;
+    partition::partition_spec(partition_by, &schema)?;
+    partition::sort_order(sort_by, &schema)?;
+    Ok(())
+}
+
+/// The columns of a table that rows of these columns make.
+fn fresh_schema(rows: &SchemaRef) -> Result<Schema> {
+    Schema::builder()
+        .with_fields(schema::fresh(rows.fields(), 1)?)
+        .build()
+        .map_err(failed("the rows have columns that no table can have"))
+}
+
 /// A write that has begun. Nothing of it is visible.
 pub struct TableStage {
     catalog: Arc<dyn Catalog>,
@@ -252,12 +268,8 @@ fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
 
 /// A write that makes the table.
 async fn make(catalog: &dyn Catalog, request: &StageRequest) -> Result<(Target, SortOrder)> {
-    let columns = schema::fresh(request.schema.fields(), 1)
-        .map_err(|error| error.with("table", &request.table))?;
-    let schema = Schema::builder()
-        .with_fields(columns)
-        .build()
-        .map_err(failed("the rows have columns that no table can have"))?;
+    let schema =
+        fresh_schema(&request.schema).map_err(|error| error.with("table", &request.table))?;
     let sort = partition::sort_order(&request.sort_by, &schema)?;
     let creation = TableCreation::builder()
         .name(request.table.name.clone())
