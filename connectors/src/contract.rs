@@ -4,6 +4,7 @@
 //! or both. The contract speaks Arrow and nothing of DataFusion, Iceberg or specs. Retry, timeouts, limits, tracing and
 //! faults are wrappers around it (`wrap`), never inside a connector.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -55,6 +56,10 @@ pub enum Incremental {
 
 /// What a sink can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing that a sink can do or not, apart from the others"
+)]
 pub struct SinkCapability {
     /// It adds rows.
     pub append: bool,
@@ -62,6 +67,9 @@ pub struct SinkCapability {
     pub replace: bool,
     /// It inserts and updates by key.
     pub merge: bool,
+    /// It keeps a [`Stamp`] with the rows of a write, in the same commit, and knows rows again by their key. Rows of
+    /// which only the new ones are read can go nowhere else: no other target could say how far they were read.
+    pub remembers: bool,
 }
 
 /// What a connector author writes: one kind of system.
@@ -252,8 +260,67 @@ pub struct Write {
     pub mode: WriteMode,
     /// The run this write belongs to: writing it again with the same run changes nothing.
     pub run: String,
+    /// With `Append`: rows that are there already are left out. `None` where every row is new.
+    pub known_by: Option<KnownBy>,
+    /// What the target remembers from this commit on; nothing but the run when `None`.
+    pub stamp: Option<Stamp>,
+    /// With a stamp: the newest commit of the same load that the writer knows of ([`Remembered::position`]). Where the
+    /// target has another one by the time of the commit, that ends as `Conflict`, and nothing of it is visible.
+    pub after: Option<i64>,
     /// `options:` of the load, already checked against the connector's `WriteOptions`.
     pub options: serde_json::Value,
+}
+
+impl Write {
+    /// A write without options, of which the target remembers the run.
+    pub fn new(table: impl Into<String>, mode: WriteMode, run: impl Into<String>) -> Self {
+        Self {
+            table: table.into(),
+            mode,
+            run: run.into(),
+            known_by: None,
+            stamp: None,
+            after: None,
+            options: serde_json::Value::Null,
+        }
+    }
+}
+
+/// How rows that were read before are known again: a row is there already when one with the same key is, NULL being
+/// equal to NULL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownBy {
+    /// The columns of the key, the watermark among them.
+    pub key: Vec<String>,
+    /// The watermark column: no row below the lowest one that comes in can be met again.
+    pub watermark: String,
+}
+
+/// What a target remembers of a load, in the same commit as its rows: after a crash this is the truth, whatever any
+/// log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The load, one of the pipeline's steps.
+    pub load: String,
+    /// The fingerprint of the plan.
+    pub fingerprint: String,
+    /// How far each extract had read: step to watermark, as text that only the writer understands. A step that is not
+    /// named keeps the watermark of an earlier commit of the same load.
+    pub watermarks: BTreeMap<String, String>,
+}
+
+/// One commit, as the target remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its place in the order of commits.
+    pub position: i64,
+    /// The run.
+    pub run: String,
+    /// What was remembered beside the run, with the watermarks of earlier commits of the same load where this one had
+    /// none; `None` where that was nothing.
+    pub stamp: Option<Stamp>,
 }
 
 /// The writing side of a connection.
@@ -264,6 +331,10 @@ pub trait Sink: Send + Sync {
 
     /// Whether this run's write has been committed already. Asked after a crash, before anything is read.
     async fn committed(&self, write: &Write) -> Result<bool>;
+
+    /// What the table remembers, the newest commit first: the newest of each load, and recent ones without a stamp.
+    /// A table that is gone has forgotten everything. Always empty where [`SinkCapability::remembers`] is false.
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>>;
 
     /// Opens a stage: rows written to it are not visible to anybody.
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>>;
@@ -282,6 +353,7 @@ pub trait Stage: Send {
 /// Rows written and not visible. Dropping it discards them.
 #[async_trait]
 pub trait Staged: Send {
-    /// Makes them visible, all at once, and remembers the run in the same step. `CommitUnknown` when the reply was lost.
-    async fn commit(self: Box<Self>) -> Result<()>;
+    /// Makes them visible, all at once, and remembers run and stamp in the same step: how many rows were added or
+    /// changed, none where the target remembers the run. `CommitUnknown` when the reply was lost.
+    async fn commit(self: Box<Self>) -> Result<u64>;
 }

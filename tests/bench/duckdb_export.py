@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "readers"))
-from readers import duckdb_with, quoted  # noqa: E402
+from duck import duckdb_with  # noqa: E402
+from store import quoted  # noqa: E402
 
 url, name, parquet = sys.argv[1:]
 with duckdb_with("postgres_scanner") as connection:

@@ -6,9 +6,10 @@ Knows Linux's accounting. Does not know what is measured.
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -20,6 +21,31 @@ class Cost:
     cpu_s: float
     server_cpu_s: float
     peak_mb: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A command, how it is started, and what is made ready before, unmeasured."""
+
+    command: list[str]
+    options: dict = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
+
+
+def take_turns(
+    contenders: dict[str, Contender], rounds: int, log: Path, server_cpu: Callable[[], float]
+) -> dict[str, list[Cost]]:
+    """One round to warm the server's cache, which is thrown away; then they take turns."""
+    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, contender in contenders.items():
+            contender.prepare()
+            cost = cost_of(contender.command, log, server_cpu, **contender.options)
+            label = f"round {number}" if number else "warm-up"
+            print(f"{label}: {name}: {cost.wall_s:.2f} s, {cost.cpu_s:.2f} CPU-s", file=sys.stderr, flush=True)
+            if number:
+                costs[name].append(cost)
+    return costs
 
 
 def cost_of(command: list[str], log: Path, server_cpu: Callable[[], float], **options) -> Cost:
@@ -49,6 +75,14 @@ def cpu_of_tree(root: int) -> float:
     return sum(_cpu_of(pid, with_ended=pid == root) for pid in [root, *_children_of(root)])
 
 
+def service(name: str) -> int:
+    """A service that `tests/services/with`, whose child this is, has started under this name."""
+    found = [pid for pid in _children_of(os.getppid()) if Path(f"/proc/{pid}/comm").read_text().strip() == name]
+    if not found:
+        raise SystemExit(f"no process `{name}` beside this one\nhelp: start the benchmark by its .sh")
+    return found[0]
+
+
 def _children_of(pid: int) -> list[int]:
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in listed.read_text().split()]
@@ -67,7 +101,7 @@ def _cpu_of(pid: int, with_ended: bool) -> float:
 
 
 def median(costs: list[Cost]) -> Cost:
-    return Cost(*(statistics.median(getattr(cost, field) for cost in costs) for field in Cost.__dataclass_fields__))
+    return Cost(*(statistics.median(getattr(cost, part.name) for cost in costs) for part in fields(Cost)))
 
 
 def table(medians: dict[str, Cost], floor: str) -> str:

@@ -2,15 +2,14 @@
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 import urllib.parse
 from pathlib import Path
 
-from measure import Cost, cost_of, cpu_of_tree, median, table
+from measure import Contender, cpu_of_tree, median, table, take_turns
+from project import write_project
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -45,90 +44,49 @@ def load_lineitem(url: str, scale: str) -> int:
     return int(psql(url, "SELECT count(*) FROM lineitem"))
 
 
-def write_project(folder: Path, url: str) -> None:
-    """The smallest project that publishes lineitem: SQLite catalog, local warehouse."""
+def connection(url: str) -> str:
     server = urllib.parse.urlsplit(url)
-    files = {
-        "project.yaml": """
-            kind: Project
-            name: bench
-            version: 1
-            lake:
-              catalog: { sqlite: { path: lake/catalog.db } }
-              warehouse: { local: { path: lake/warehouse } }
-            state: { sqlite: { path: lake/state.db } }
-        """,
-        "connections/source.yaml": f"""
-            kind: Connection
-            name: source
-            connector: postgres
-            options:
-              host: {server.hostname}
-              port: {server.port}
-              database: {server.path.lstrip("/")}
-              user: {server.username}
-              tls: off
-              password: {{ env: BENCH_PASSWORD }}
-        """,
-        "domains/bench/domain.yaml": """
-            kind: Domain
-            name: bench
-            description: A benchmark
-            owners: [bench@example.org]
-            namespace: bench
-        """,
-        "domains/bench/pipelines/lineitem.yaml": """
-            kind: Pipeline
-            name: lineitem
-            domain: bench
-            description: All of lineitem
-            steps:
-              - name: lineitem
-                extract: { connection: source, table: public.lineitem, mode: full }
-              - name: publish
-                load: { from: lineitem, table: bench.lineitem, mode: replace }
-        """,
-    }
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text).lstrip())
+    return f"""
+        kind: Connection
+        name: source
+        connector: postgres
+        options:
+          host: {server.hostname}
+          port: {server.port}
+          database: {server.path.lstrip("/")}
+          user: {server.username}
+          tls: off
+          password: {{ env: BENCH_PASSWORD }}
+    """
 
 
-def contenders(url: str, binary: Path, scratch: Path) -> dict[str, tuple[list[str], dict]]:
-    """Each command, and how it is started."""
+PIPELINE = """
+    kind: Pipeline
+    name: lineitem
+    domain: bench
+    description: All of lineitem
+    steps:
+      - name: lineitem
+        extract: { connection: source, table: public.lineitem, mode: full }
+      - name: publish
+        load: { from: lineitem, table: bench.lineitem, mode: replace }
+"""
+
+
+def contenders(url: str, binary: Path, scratch: Path) -> dict[str, Contender]:
     project = scratch / "project"
     environment = {**os.environ, "BENCH_PASSWORD": urllib.parse.urlsplit(url).password or ""}
     copy = "COPY lineitem TO STDOUT (FORMAT binary)"
+    export = [sys.executable, str(HERE / "duckdb_export.py"), url, "lineitem", str(scratch / "lineitem.parquet")]
     return {
-        FLOOR: (["psql", "-qX", url, "-c", copy, "-o", "/dev/null"], {}),
-        "DuckDB to Parquet": (
-            [sys.executable, str(HERE / "duckdb_export.py"), url, "lineitem", str(scratch / "lineitem.parquet")],
-            {},
-        ),
-        "lakewright run": (
+        FLOOR: Contender(["psql", "-qX", url, "-c", copy, "-o", "/dev/null"]),
+        "DuckDB to Parquet": Contender(export),
+        "lakewright run": Contender(
             [str(binary), "run", "bench/lineitem"],
             {"cwd": project, "env": environment},
+            lambda: write_project(project, connection(url), PIPELINE),
         ),
     }
-
-
-def measured(url: str, chosen: dict, rounds: int, scratch: Path) -> dict[str, list[Cost]]:
-    """One round to warm the server's cache, which is thrown away; then they take turns."""
-    data_directory = psql(url, "SHOW data_directory")
-    server = int(Path(data_directory, "postmaster.pid").read_text().split()[0])
-    costs: dict[str, list[Cost]] = {name: [] for name in chosen}
-    for number in range(rounds + 1):
-        for name, (command, options) in chosen.items():
-            if name == "lakewright run":
-                shutil.rmtree(scratch / "project", ignore_errors=True)
-                write_project(scratch / "project", url)
-            cost = cost_of(command, scratch / "output.log", lambda: cpu_of_tree(server), **options)
-            label = f"round {number}" if number else "warm-up"
-            print(f"{label}: {name}: {cost.wall_s:.2f} s, {cost.cpu_s:.2f} CPU-s", file=sys.stderr, flush=True)
-            if number:
-                costs[name].append(cost)
-    return costs
 
 
 def main() -> None:
@@ -152,7 +110,8 @@ def main() -> None:
                 f"no binary at {arguments.binary}\nhelp: `cargo build --release`, or `--only psql duckdb` without it"
             )
         rows = load_lineitem(url, arguments.scale)
-        costs = measured(url, chosen, arguments.rounds, scratch)
+        server = int(Path(psql(url, "SHOW data_directory"), "postmaster.pid").read_text().split()[0])
+        costs = take_turns(chosen, arguments.rounds, scratch / "output.log", lambda: cpu_of_tree(server))
     print(f"lineitem at scale {arguments.scale}, {rows} rows, median of {arguments.rounds} rounds")
     print(table({name: median(of) for name, of in costs.items()}, FLOOR))
 

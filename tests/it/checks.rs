@@ -50,6 +50,7 @@ fn warn_counts_and_keeps_the_rows() {
     let told = String::from_utf8(scene.run(&["run", "d/p"]).stderr).unwrap();
     assert!(told.contains("positive") && told.contains('2'), "{told}");
     assert_eq!(ids(&scene, "d.t").len(), 10);
+    scene.readers_agree();
 }
 
 #[test]
@@ -58,6 +59,7 @@ fn drop_leaves_out_the_rows_that_are_false_or_null() {
     scene.good(&["run", "d/p"]);
     let passed = ["1", "2", "3", "5", "6", "7", "9", "10"];
     assert_eq!(ids(&scene, "d.t"), passed);
+    scene.readers_agree();
 }
 
 #[test]
@@ -80,6 +82,7 @@ fn quarantine_sets_rows_aside_with_the_rule_and_the_run() {
     scene.good(&["run", "d/p"]);
     let again = "SELECT count(*), count(DISTINCT _run) FROM d.t_quarantine";
     assert_eq!(scene.query(again), ["4,2"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -105,12 +108,13 @@ fn fail_commits_nothing() {
         "{told}"
     );
     for table in ["d.t", "d.t_quarantine", "d.others"] {
-        scene.bad(1, &["query", &format!("SELECT * FROM {table}")]);
+        scene.bad(2, &["query", &format!("SELECT * FROM {table}")]);
     }
     // What is put right is loaded by the same command.
     scene.write("data/rows.csv", "id,amount\n1,10\n");
     scene.good(&["run", "d/p"]);
     assert_eq!(ids(&scene, "d.t"), ["1"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn a_condition_about_all_rows_fails_the_run() {
         let scene = rule(broken);
         let told = scene.bad(CHECK_FAILED, &["run", "d/p"]);
         assert!(told.contains(broken), "{told}");
-        scene.bad(1, &["query", "SELECT * FROM d.t"]);
+        scene.bad(2, &["query", "SELECT * FROM d.t"]);
     }
     for good in [
         "count(*) = 10",
@@ -145,6 +149,7 @@ fn a_condition_about_all_rows_fails_the_run() {
         let scene = rule(good);
         scene.good(&["run", "d/p"]);
         assert_eq!(ids(&scene, "d.t").len(), 10);
+        scene.readers_agree();
     }
 }
 
@@ -157,6 +162,7 @@ fn conditions_about_all_rows_see_the_rows_that_passed() {
     ]);
     scene.good(&["run", "d/p"]);
     assert_eq!(ids(&scene, "d.t").len(), 9);
+    scene.readers_agree();
 }
 
 #[test]
@@ -185,6 +191,7 @@ fn the_second_check_of_a_chain_sees_what_the_first_let_through() {
     scene.good(&["run", "d/p"]);
     assert_eq!(ids(&scene, "d.t").len(), 8);
     assert_eq!(ids(&scene, "d.t_quarantine"), ["8"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -211,6 +218,7 @@ fn several_readers_of_a_checked_step_read_the_same_rows() {
     assert_eq!(ids(&scene, "d.again"), ids(&scene, "d.t"));
     assert_eq!(scene.query("SELECT * FROM d.total"), ["8,430"]);
     assert_eq!(scene.query("SELECT count(*) FROM d.pairs"), ["28"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -226,7 +234,7 @@ fn a_check_that_nobody_reads_is_held_all_the_same() {
     );
     let told = scene.bad(CHECK_FAILED, &["run", "d/p"]);
     assert!(told.contains("few"), "{told}");
-    scene.bad(1, &["query", "SELECT * FROM d.t"]);
+    scene.bad(2, &["query", "SELECT * FROM d.t"]);
 }
 
 #[test]
@@ -274,11 +282,10 @@ steps:
         aside[0].starts_with("2,0.0001,1969-12-31T20:59:59"),
         "{aside:?}"
     );
-    let Some(others) = scene.read_with_others("d.t") else {
+    let Some(tables) = scene.readers_agree() else {
         return;
     };
-    assert_eq!(others.count, 1);
-    let types: Vec<&str> = others
+    let types: Vec<&str> = tables["d.t"]
         .columns
         .iter()
         .map(|(_, r#type)| r#type.as_str())

@@ -83,7 +83,7 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
         "{expected:?}"
     );
 
-    let (mut killed, mut resumed) = (0, 0);
+    let (mut killed, mut resumed, mut last) = (0, 0, whole);
     for kill in 0..kills {
         let scene = scene();
         let mut child = scene.start(&["run", "d/p"]);
@@ -109,10 +109,12 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
             expected,
             "kill {kill}, seed {seed}\n{told}"
         );
+        last = scene;
     }
     println!("{kills} tries: {killed} killed, {resumed} of these went on with the interrupted run");
     assert!(
         killed > kills / 3,
         "the kills came too late to prove anything: {killed} of {kills}"
     );
+    last.readers_agree();
 }

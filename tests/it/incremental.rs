@@ -69,6 +69,7 @@ fn rows_that_share_the_last_watermark_arrive_once_each() {
     case.insert("VALUES (7, '2026-01-01 11:00:00.000001Z', 'a')");
     case.run();
     assert_eq!(case.rows(), ["1:a", "2:a", "3:a", "4:a", "5:a", "7:a"]);
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -83,6 +84,7 @@ fn a_run_with_nothing_new_changes_nothing() {
         case.run();
         assert_eq!(case.rows(), before);
     }
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -99,6 +101,7 @@ fn a_lag_finds_the_rows_that_came_late() {
     case.run();
     case.run();
     assert_eq!(case.rows(), ["1:a", "2:a", "3:late", "5:a", "6:late"]);
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -119,6 +122,7 @@ fn a_changed_row_arrives_as_a_new_version() {
         case.scene.query(newest),
         case.database.query("SELECT id, value FROM t ORDER BY id")
     );
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -148,6 +152,7 @@ fn a_unique_watermark_goes_on_after_the_last_one() {
             .query("SELECT count(*), count(DISTINCT id), sum(id) FROM d.t"),
         ["150,150,11325"]
     );
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -164,6 +169,7 @@ fn rows_without_a_watermark_end_the_run_where_nothing_is_said() {
     case.insert("VALUES (3, NULL, 'a')");
     case.scene.bad(1, &["run", "d/p"]);
     assert_eq!(case.rows(), ["1:a"]);
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -176,6 +182,7 @@ fn rows_without_a_watermark_can_be_left_out() {
     case.insert("VALUES (3, 11, 'a'), (4, NULL, 'a')");
     case.run();
     assert_eq!(case.rows(), ["1:a", "3:a"]);
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -189,6 +196,7 @@ fn rows_without_a_watermark_can_be_read_each_time_and_come_once() {
     case.run();
     case.run();
     assert_eq!(case.rows(), ["1:a", "2:a", "3:a", "4:a"]);
+    case.scene.readers_agree();
 }
 
 /// First read, then rows at the edge and above it: the same for every type, whose values `first`, `edge` and `above` grow.
@@ -205,6 +213,7 @@ fn a_watermark_of(r#type: &str, [first, edge, above]: [&str; 3], mode: &str) {
     case.insert(&format!("VALUES (5, {above}, 'a')"));
     case.run();
     assert_eq!(case.rows(), ["1:a", "2:a", "3:a", "4:a", "5:a"], "{type}");
+    case.scene.readers_agree();
 }
 
 #[test]
@@ -296,4 +305,5 @@ fn a_kill_in_an_incremental_run_loses_and_doubles_nothing() {
             Duration::as_millis(&length)
         );
     }
+    case.scene.readers_agree();
 }

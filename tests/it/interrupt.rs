@@ -44,10 +44,11 @@ fn an_interrupted_run_leaves_nothing_visible() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
     assert!(rest.contains("nothing of it is visible"), "{rest}");
 
-    scene.bad(1, &["query", "SELECT * FROM d.rows"]);
+    scene.bad(2, &["query", "SELECT * FROM d.rows"]);
     assert!(scene.good(&["runs"]).contains("cancelled"));
     // The next run is a new one, and whole.
     scene.write("data/rows.csv", "id,text\n1,one\n2,two\n");
     scene.good(&["run", "d/p"]);
     assert_eq!(scene.query("SELECT count(*), sum(id) FROM d.rows"), ["2,3"]);
+    scene.readers_agree();
 }

@@ -16,90 +16,56 @@ use arrow::array::{
     ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
-use connectors::Secret;
 use datafusion::prelude::SessionContext;
 use run::ErrorKind;
 use run::lake::{
-    CatalogOptions, Committed, Lake, LakeTable, Reaction, RestOptions, S3Options, StageRequest,
-    Staged, Stamp, TableChange, TableId, WarehouseOptions, WriteMode, schema_change,
+    CatalogOptions, Committed, Lake, LakeTable, Reaction, StageRequest, Staged, Stamp, TableChange,
+    TableId, WarehouseOptions, WriteMode, schema_change,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::place::Place;
+use crate::scene::Scene;
 use crate::services;
 
 /// A lake for one test.
 struct Home {
     lake: Lake,
+    /// Of this test alone, in catalogs that all share.
     namespace: String,
-    /// Kept until the test ends.
-    _folder: Option<TempDir>,
+    place: Place,
+    /// A project on the same lake.
+    scene: Scene,
 }
 
 impl Home {
-    fn local() -> Self {
-        let folder = TempDir::new().unwrap();
-        let catalog = CatalogOptions::Sqlite {
-            path: folder.path().join("lake/catalog.db"),
-        };
-        let warehouse = WarehouseOptions::Local {
-            path: folder.path().join("lake/warehouse"),
-        };
-        let lake = Lake::open(catalog, warehouse).unwrap();
+    fn at(place: Place) -> Self {
+        let scene = Scene::empty();
+        let lake = place.spec(&scene);
+        let project = format!(
+            "kind: Project\nname: home\nversion: 1\nlake: {lake}\nstate: {{ sqlite: {{ path: lake/state.db }} }}\n"
+        );
+        scene.write("project.yaml", &project);
         Self {
-            lake,
-            namespace: "medicine".to_owned(),
-            _folder: Some(folder),
+            lake: place.open(scene.path()),
+            namespace: services::fresh_schema(),
+            place,
+            scene,
         }
     }
 
+    fn local() -> Self {
+        Self::at(Place::embedded())
+    }
+
     fn postgres() -> Option<Self> {
-        let url = services::postgres()?;
-        let folder = TempDir::new().unwrap();
-        let catalog = CatalogOptions::Postgres {
-            url: Secret::new(url),
-        };
-        let warehouse = WarehouseOptions::Local {
-            path: folder.path().join("warehouse"),
-        };
-        let lake = Lake::open(catalog, warehouse).unwrap();
-        Some(Self {
-            lake,
-            namespace: services::fresh_schema(),
-            _folder: Some(folder),
-        })
+        Some(Self::at(Place::postgres(services::postgres()?)))
     }
 
-    fn rest() -> Option<Self> {
-        let (rest, s3) = (services::rest()?, services::s3()?);
-        let catalog = CatalogOptions::Rest(RestOptions {
-            uri: rest.uri,
-            warehouse: Some(rest.warehouse),
-            credential: Some(Secret::new(format!("{}:{}", s3.access_key, s3.secret_key))),
-            token: None,
-            scope: None,
-            vended: false,
-        });
-        let lake = Lake::open(catalog, WarehouseOptions::S3(s3_options(s3))).unwrap();
-        Some(Self {
-            lake,
-            namespace: services::fresh_schema(),
-            _folder: None,
-        })
-    }
-
-    fn s3() -> Option<Self> {
-        let s3 = services::s3()?;
-        let folder = TempDir::new().unwrap();
-        let catalog = CatalogOptions::Sqlite {
-            path: folder.path().join("catalog.db"),
-        };
-        let lake = Lake::open(catalog, WarehouseOptions::S3(s3_options(s3))).unwrap();
-        Some(Self {
-            lake,
-            namespace: services::fresh_schema(),
-            _folder: Some(folder),
-        })
+    fn readers_agree(&self) {
+        let namespaces = [self.namespace.as_str()];
+        self.scene.readers_agree_at(&self.place, &namespaces, &[]);
     }
 
     fn id(&self, name: &str) -> TableId {
@@ -122,19 +88,6 @@ impl Home {
     async fn append(&self, name: &str, run: &str, rows: &RecordBatch) -> Committed {
         let staged = self.stage(name, WriteMode::Append, rows).await;
         staged.commit(&stamp(run)).await.unwrap()
-    }
-}
-
-fn s3_options(s3: services::S3) -> S3Options {
-    S3Options {
-        bucket: s3.bucket,
-        prefix: services::fresh_prefix(),
-        endpoint: Some(s3.endpoint),
-        access_key: Some(Secret::new(s3.access_key)),
-        secret_key: Some(Secret::new(s3.secret_key)),
-        path_style: true,
-        allow_http: true,
-        ..S3Options::default()
     }
 }
 
@@ -237,17 +190,7 @@ async fn lifecycle(home: &Home) {
         "a table that was loaded stays as it was"
     );
     assert_eq!(replaced.rows(), Some(2));
-    read_back(&replaced, 2);
-}
-
-/// Other engines see the same number of rows.
-fn read_back(table: &LakeTable, count: u64) {
-    let location = table.metadata_location().unwrap();
-    if location.starts_with("file:")
-        && let Some(seen) = services::read_with_others(location)
-    {
-        assert_eq!(seen.count, count);
-    }
+    home.readers_agree();
 }
 
 /// Eight writers at once: every row is there once.
@@ -275,6 +218,7 @@ async fn race(home: &Home) {
         ids(&home.table("t").await).await,
         (0..90).collect::<Vec<_>>()
     );
+    home.readers_agree();
 }
 
 #[tokio::test]
@@ -285,7 +229,9 @@ async fn sqlite_and_a_folder() {
 
 #[tokio::test]
 async fn sqlite_and_s3() {
-    let Some(home) = Home::s3() else { return };
+    let Some(home) = Place::s3().map(Home::at) else {
+        return;
+    };
     lifecycle(&home).await;
 }
 
@@ -299,9 +245,13 @@ async fn postgres_and_a_folder() {
 
 #[tokio::test]
 async fn rest_and_s3() {
-    let Some(home) = Home::rest() else { return };
+    let Some(home) = Place::rest().map(Home::at) else {
+        return;
+    };
     lifecycle(&home).await;
-    let Some(home) = Home::rest() else { return };
+    let Some(home) = Place::rest().map(Home::at) else {
+        return;
+    };
     race(&home).await;
 }
 
@@ -338,6 +288,7 @@ async fn a_replace_that_would_lose_an_append_is_refused() {
         ids(&home.table("t").await).await,
         (0..6).collect::<Vec<_>>()
     );
+    home.readers_agree();
 }
 
 #[tokio::test]
@@ -353,6 +304,7 @@ async fn two_that_make_the_same_table_do_not_mix() {
         ids(&home.table("t").await).await,
         (0..6).collect::<Vec<_>>()
     );
+    home.readers_agree();
 }
 
 fn amounts(values: Vec<i128>, precision: u8) -> ArrayRef {
@@ -424,7 +376,7 @@ async fn columns_are_added_and_widened_with_the_rows() {
         .await,
         1
     );
-    read_back(&table, 3);
+    home.readers_agree();
 }
 
 #[tokio::test]
@@ -447,6 +399,7 @@ async fn columns_that_do_not_fit_are_refused_by_name() {
     strict.on_schema_change.add = Reaction::Reject;
     let error = home.lake.stage(strict).await.err().unwrap();
     assert!(error.message().contains("`score`"), "{error}");
+    home.readers_agree();
 }
 
 #[tokio::test]
@@ -485,7 +438,7 @@ async fn many_partitions_sorted_files_and_pruning() {
         one(&table, "SELECT count(*) FROM t WHERE id IN (5, 99999)").await,
         2
     );
-    read_back(&table, 100_000);
+    home.readers_agree();
 }
 
 /// Two rows with a column of each kind that other systems tend to lose.
@@ -543,7 +496,6 @@ async fn every_kind_of_column_survives() {
         one(&table, "SELECT CAST(sum(\"struct\"['x']) AS BIGINT) FROM t").await,
         30
     );
-    read_back(&table, 4);
 
     // What a query returns can be a table again, of the same types.
     for batch in query(&table, "SELECT * FROM t WHERE id = 2").await {
@@ -557,4 +509,5 @@ async fn every_kind_of_column_survives() {
         .collect();
     assert_eq!(types, wanted);
     assert_eq!(ids(&copy).await.first(), Some(&2));
+    home.readers_agree();
 }

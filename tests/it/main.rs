@@ -10,21 +10,26 @@
     reason = "tests tell by failing, and say on stderr what they skip"
 )]
 
+mod abandon;
 mod checks;
 mod crash;
 mod database;
 mod estate;
 mod files;
+mod history;
 mod incremental;
 mod interrupt;
 mod lake;
+mod place;
 mod plan;
 mod postgres;
 mod quickstart;
+mod rest;
 mod resume;
 mod scene;
 mod schemas;
 mod services;
+mod sql_errors;
 mod state;
 mod tidy;
 mod ui;

@@ -88,6 +88,7 @@ fn a_plan_says_what_becomes_of_the_table() {
     scene.good(&["run", "d/p"]);
     let rows = scene.query("SELECT id, amount, note FROM d.t ORDER BY id");
     assert_eq!(rows, ["1,10,", "2,20,", "3,30,new"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -108,6 +109,7 @@ fn a_plan_says_what_the_spec_does_not_allow() {
     let told = scene.bad(1, &["run", "d/p"]);
     assert!(told.contains("`amount`"), "{told}");
     assert_eq!(count(&scene), ["2"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -123,6 +125,7 @@ fn a_plan_writes_nothing() {
     scene.good(&["plan", "d/p"]);
     scene.good(&["plan", "--all"]);
     assert_eq!(listing(scene.path()), before);
+    scene.readers_agree();
 }
 
 #[test]
@@ -134,6 +137,7 @@ fn a_kept_plan_is_run_once() {
     let told = scene.bad(REFUSED, &["run", "--plan", "p.plan"]);
     assert!(told.contains("`publish`"), "{told}");
     assert_eq!(count(&scene), ["2"]);
+    scene.readers_agree();
 }
 
 #[test]
@@ -161,6 +165,7 @@ fn a_kept_plan_is_refused_when_its_world_has_moved() {
         };
         assert!(told.contains(&format!("`{step}`")), "{step}: {told}");
         assert!(told.contains("plan again"), "{told}");
+        scene.readers_agree();
     }
 }
 
@@ -232,6 +237,7 @@ fn to_look_leaves_no_trace_and_needs_no_right_to_write() {
     assert!(String::from_utf8_lossy(&runs.stdout).contains("d/p"));
     assert!(String::from_utf8_lossy(&rows.stdout).contains('2'));
     assert_eq!(sight(&lake), before);
+    scene.readers_agree();
 }
 
 #[test]
@@ -245,23 +251,22 @@ fn files_that_are_no_stores_of_ours_are_empty_ones() {
     assert_eq!(sight(&scene.path().join("lake")), before);
     scene.good(&["run", "d/p"]);
     assert_eq!(count(&scene), ["2"]);
+    scene.readers_agree();
 }
 
 #[test]
 fn what_cannot_run_cannot_be_planned() {
-    for (right, wrong, told) in [
-        (
-            "mode: append",
-            "mode: append, partition_by: [\"year(nope)\"]",
-            "nope",
-        ),
-        ("mode: append", "mode: append, sort_by: [nope]", "nope"),
-        ("expect: count(*) > 0", "expect: count(*)", "true or false"),
-        ("expect: count(*) > 0", "expect: amount", "true or false"),
+    let layout = "mode: append, partition_by: [\"year(nope)\"]";
+    let (rule, findings) = ("expect: count(*) > 0", 3);
+    for (right, wrong, code, told) in [
+        ("mode: append", layout, 1, "nope"),
+        ("mode: append", "mode: append, sort_by: [nope]", 1, "nope"),
+        (rule, "expect: count(*)", findings, "true or false"),
+        (rule, "expect: amount", findings, "true or false"),
     ] {
         let scene = scene();
         scene.write("pipelines/p.yaml", &PIPELINE.replace(right, wrong));
-        let error = scene.bad(1, &["plan", "d/p"]);
+        let error = scene.bad(code, &["plan", "d/p"]);
         assert!(error.contains(told), "{wrong}: {error}");
     }
 }

@@ -24,7 +24,7 @@ fn pipeline(extract: &str, mode: &str) -> String {
 }
 
 /// A project whose run was killed when some of its loads were committed, and not all.
-fn half_committed(extract: &str, mode: &str) -> Scene {
+pub(crate) fn half_committed(extract: &str, mode: &str) -> Scene {
     for _ in 0..TRIES {
         let scene = Scene::with(&[
             (
@@ -53,7 +53,7 @@ fn half_committed(extract: &str, mode: &str) -> Scene {
     panic!("the kill came too late {TRIES} times");
 }
 
-fn assert_whole(scene: &Scene) {
+pub(crate) fn assert_whole(scene: &Scene) {
     for load in 0..LOADS {
         let rows = scene.query(&format!("SELECT count(*), sum(id) FROM d.t{load}"));
         assert_eq!(rows, ["3,6"], "d.t{load}");
@@ -67,6 +67,7 @@ fn loads_of_one_incremental_extract_are_finished() {
     assert_whole(&scene);
     scene.good(&["run", "d/p"]);
     assert_whole(&scene);
+    scene.readers_agree();
 }
 
 #[test]
@@ -74,6 +75,7 @@ fn replaced_tables_are_finished() {
     let scene = half_committed("", "replace");
     scene.good(&["run", "d/p"]);
     assert_whole(&scene);
+    scene.readers_agree();
 }
 
 #[test]
@@ -84,6 +86,7 @@ fn a_changed_spec_does_not_double_what_was_committed() {
     let told = String::from_utf8(scene.run(&["run", "d/p"]).stderr).unwrap();
     assert!(told.contains("the spec has changed"), "{told}");
     assert_whole(&scene);
+    scene.readers_agree();
 }
 
 #[test]
@@ -105,4 +108,5 @@ fn a_renamed_extract_does_not_read_everything_again() {
     let told = scene.bad(4, &["run", "d/p"]);
     assert!(told.contains("would read everything again"), "{told}");
     assert_whole(&scene);
+    scene.readers_agree();
 }

@@ -2,21 +2,33 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "this is test code: failing is its way of telling"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::services::{self, ReadBack};
+use crate::place::Place;
+use crate::services;
 
 /// A project in a folder that goes with it.
 pub(crate) struct Scene {
     folder: TempDir,
+}
+
+/// A table of which all readers see the same rows.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    /// Name and Iceberg type, in the order of the schema.
+    pub(crate) columns: Vec<(String, String)>,
+    pub(crate) count: u64,
 }
 
 /// A catalog and a warehouse in the project's folder.
@@ -113,19 +125,52 @@ impl Scene {
         text.lines().skip(1).map(str::to_owned).collect()
     }
 
-    /// What PyIceberg and DuckDB, in agreement, read from a table of the embedded catalog.
-    pub(crate) fn read_with_others(&self, table: &str) -> Option<ReadBack> {
-        let catalog = format!(
-            "sqlite:///{}",
-            self.path().join("lake/catalog.db").display()
-        );
-        let seen = services::read_from_catalog(table, &["--sql", &catalog])?;
-        let both = services::read_with_others(&seen.metadata_location)?;
-        assert_eq!(
-            both.rows_sha256, seen.rows_sha256,
-            "the catalog points at what both read"
-        );
-        Some(both)
+    /// Every reader sees the same rows: [`Self::readers_agree_at`] the embedded catalog.
+    pub(crate) fn readers_agree(&self) -> Option<BTreeMap<String, Agreed>> {
+        self.readers_agree_at(&Place::embedded(), &[], &[])
+    }
+
+    /// `lakewright query`, told its environment, `PyIceberg` and DuckDB read every table of these namespaces, or of all,
+    /// and see the same rows: the tables by name.
+    pub(crate) fn readers_agree_at(
+        &self,
+        place: &Place,
+        namespaces: &[&str],
+        environment: &[&str],
+    ) -> Option<BTreeMap<String, Agreed>> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers/agree.py");
+        let output = Command::new(services::python()?)
+            .arg("-B")
+            .arg(script)
+            .args(place.reader(self.path()))
+            .args(namespaces.iter().flat_map(|name| ["--namespace", name]))
+            .arg("--")
+            .arg(services::lakewright().get_program())
+            .arg("query")
+            .args(environment)
+            .current_dir(self.path())
+            .output()
+            .expect("Python starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "readers disagree\n{told}");
+        let tables: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let tables = tables.as_object().expect("tables by name");
+        assert!(!tables.is_empty(), "there is no table to read");
+        let agreed = |(name, table): (&String, &Value)| (name.clone(), Agreed::of(table));
+        Some(tables.iter().map(agreed).collect())
+    }
+}
+
+impl Agreed {
+    fn of(table: &Value) -> Self {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let columns = table["columns"].as_array().expect("columns").iter();
+        Self {
+            columns: columns
+                .map(|pair| (text(&pair[0]), text(&pair[1])))
+                .collect(),
+            count: table["count"].as_u64().expect("a count"),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the services that `tests/run` starts are, the built binary, and the readers that share no code with the engine.
+//! Where the services that `tests/run` starts are, and the built binary.
 //!
 //! Knows variables, names and processes. Does not know what any test asks of them: a test that needs a service which is
 //! not there gets `None`, after a line that says so, and returns.
@@ -19,7 +19,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use crate::scene::Scene;
 
 /// An S3-compatible store, addressed path-style in `us-east-1`, and a bucket in it.
 #[derive(Clone)]
@@ -38,18 +38,18 @@ pub(crate) struct Rest {
     pub(crate) token: String,
 }
 
-/// What PyIceberg and DuckDB, in agreement, read from a table.
-#[derive(Debug)]
-pub(crate) struct ReadBack {
-    /// The metadata file; empty where it was the question.
-    pub(crate) metadata_location: String,
-    /// Name and Iceberg type, in the order of the schema.
-    pub(crate) columns: Vec<(String, String)>,
-    pub(crate) count: u64,
-    /// The digest of all rows in canonical form and order: equal for tables that hold the same.
-    pub(crate) rows_sha256: String,
-    /// The first thousand rows in canonical form and order.
-    pub(crate) rows: Vec<Vec<Value>>,
+impl S3 {
+    /// A folder of the bucket, in the words that connections and warehouses share, and `more`. The keys are files of the
+    /// project.
+    pub(crate) fn folder(&self, scene: &Scene, prefix: &str, more: &str) -> String {
+        scene.write("secrets/access_key", &self.access_key);
+        scene.write("secrets/secret_key", &self.secret_key);
+        format!(
+            "{{ endpoint: \"{}\", bucket: {}, prefix: {prefix}, access_key: {{ file: secrets/access_key }}, \
+             secret_key: {{ file: secrets/secret_key }}{more} }}",
+            self.endpoint, self.bucket
+        )
+    }
 }
 
 /// The URL of a database whose user may do everything. It speaks TLS to those who ask for it.
@@ -111,53 +111,6 @@ pub(crate) fn lakewright() -> Command {
         binary.display()
     );
     Command::new(binary)
-}
-
-/// Reads the table of a metadata file with PyIceberg and with DuckDB; fails when they disagree.
-pub(crate) fn read_with_others(metadata_location: &str) -> Option<ReadBack> {
-    let seen = run_reader("read_table.py", &[metadata_location])?;
-    Some(read_back(&seen["pyiceberg"]))
-}
-
-/// Loads a table by name through PyIceberg's own catalog: `["--sql", URL]` or `["--rest", URI]`.
-pub(crate) fn read_from_catalog(table: &str, catalog: &[&str]) -> Option<ReadBack> {
-    let seen = run_reader("read_catalog.py", &[&[table], catalog].concat())?;
-    Some(read_back(&seen))
-}
-
-fn run_reader(script: &str, arguments: &[&str]) -> Option<Value> {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers");
-    let output = Command::new(python()?)
-        .arg("-B")
-        .arg(scripts.join(script))
-        .args(arguments)
-        .output()
-        .expect("Python starts");
-    assert!(
-        output.status.success(),
-        "`{script}` of {arguments:?} ended with {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Some(serde_json::from_slice(&output.stdout).expect("a reader prints JSON"))
-}
-
-fn read_back(seen: &Value) -> ReadBack {
-    let list = |value: &Value| value.as_array().cloned().expect("a list");
-    let text = |value: &Value| value.as_str().map(str::to_owned).expect("a text");
-    ReadBack {
-        metadata_location: seen["metadata_location"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        columns: list(&seen["columns"])
-            .iter()
-            .map(|column| (text(&column[0]), text(&column[1])))
-            .collect(),
-        count: seen["count"].as_u64().expect("a count"),
-        rows_sha256: text(&seen["rows_sha256"]),
-        rows: list(&seen["rows"]).iter().map(list).collect(),
-    }
 }
 
 #[allow(

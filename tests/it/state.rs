@@ -67,11 +67,15 @@ async fn suite(first: &dyn StateStore, second: &dyn StateStore) -> Result<()> {
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(first.unfinished(&id).await?.is_none());
 
+    assert!(!second.is_locked(&id).await?);
     let lock = first.lock(&id).await?;
+    assert!(second.is_locked(&id).await?);
+    assert!(!second.is_locked(&pipeline()).await?);
     let taken = second.lock(&id).await.err().expect("it is held");
     assert_eq!(taken.kind(), ErrorKind::Conflict);
     second.lock(&pipeline()).await?.release().await?;
     lock.release().await?;
+    assert!(!second.is_locked(&id).await?);
     second.lock(&id).await?.release().await
 }
 

@@ -5,13 +5,9 @@ Knows Arrow. Does not know Iceberg, or who read.
 
 import datetime
 import decimal
-import hashlib
-import json
 import uuid
 
 import pyarrow as pa
-
-SHOWN_ROWS = 1000
 
 
 def canonical_type(arrow: pa.DataType) -> str:
@@ -55,58 +51,56 @@ _SCALARS = {
 }
 
 
-def canonical_value(value, arrow: pa.DataType):
-    """A value as JSON can hold it: exact, zone-free, and equal when the values are equal."""
+def columns_of(table: pa.Table) -> list[list[str]]:
+    return [[field.name, canonical_type(field.type)] for field in table.schema]
+
+
+def rows_of(table: pa.Table) -> list[tuple]:
+    """Every row, in the order of the reader, as a tuple that is equal to another exactly when all values are."""
+    if not table.num_columns:
+        return [()] * table.num_rows
+    return list(zip(*(_column(table.column(i), field.type) for i, field in enumerate(table.schema))))
+
+
+def _column(values: pa.ChunkedArray, arrow: pa.DataType) -> list:
+    if _is_plain(arrow):
+        return values.to_pylist()
+    if pa.types.is_timestamp(arrow):
+        # As text, because Python's own ends at microseconds and at the years 1 and 9999.
+        moments = values.cast(pa.timestamp(arrow.unit))
+        zone = "Z" if arrow.tz else ""
+        return [None if moment is None else moment + zone for moment in moments.cast(pa.string()).to_pylist()]
+    return [_value(value, arrow) for value in values.to_pylist()]
+
+
+def _is_plain(arrow: pa.DataType) -> bool:
+    """Whether Python's values are canonical as they are; most cells are, and a call for each would take long."""
+    return pa.types.is_integer(arrow) or canonical_type(arrow) in ("boolean", "string", "date")
+
+
+def _value(value, arrow: pa.DataType):
+    """A value that can be hashed: exact, zone-free, and equal when the values are equal."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
+        # NaN is NaN here, and -0.0 is not 0.0.
         return repr(value)
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
     if isinstance(value, datetime.datetime):
         moment = value.astimezone(datetime.UTC) if value.tzinfo else value
         return moment.isoformat(timespec="microseconds")
-    if isinstance(value, datetime.date):
+    if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    if isinstance(value, datetime.time):
-        return value.isoformat(timespec="microseconds")
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, bytes):
         return value.hex()
     if pa.types.is_struct(arrow):
-        return {field.name: canonical_value(value[field.name], field.type) for field in arrow}
+        return tuple(_value(value[field.name], field.type) for field in arrow)
     if pa.types.is_map(arrow):
-        pairs = [[canonical_value(k, arrow.key_type), canonical_value(v, arrow.item_type)] for k, v in value]
-        return sorted(pairs, key=_as_json)
+        pairs = ((_value(key, arrow.key_type), _value(item, arrow.item_type)) for key, item in value)
+        return tuple(sorted(pairs, key=repr))
     if isinstance(value, list):
-        return [canonical_value(item, arrow.value_type) for item in value]
+        return tuple(_value(item, arrow.value_type) for item in value)
     raise TypeError(f"no canonical form for {type(value)} of {arrow}")
-
-
-def summary(table: pa.Table) -> dict:
-    """What is compared and printed about a table: columns, count, a digest of all rows, the first rows."""
-    columns = [_column(table.column(name), field) for name, field in zip(table.column_names, table.schema)]
-    rows = [list(row) for row in zip(*columns)] if columns else []
-    rows.sort(key=_as_json)
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(_as_json(row).encode() + b"\n")
-    return {
-        "columns": [[field.name, canonical_type(field.type)] for field in table.schema],
-        "count": table.num_rows,
-        "rows_sha256": digest.hexdigest(),
-        "rows": rows[:SHOWN_ROWS],
-    }
-
-
-def _column(values: pa.ChunkedArray, field: pa.Field) -> list:
-    arrow = field.type
-    if pa.types.is_timestamp(arrow) and arrow.unit == "ns":
-        # Python's datetime ends at microseconds: nanoseconds are told as a whole number since the epoch.
-        return values.cast(pa.int64()).to_pylist()
-    return [canonical_value(value, arrow) for value in values.to_pylist()]
-
-
-def _as_json(value) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -21,8 +21,24 @@ storage_launch() {
         -master.port="$master" -master.volumeSizeLimitMB=128 -volume.port="$volume" -filer.port="$filer" \
         -admin.port="$admin" -admin.ui=false -webdav=false \
         -s3.port="$s3" -s3.port.iceberg="$rest" -s3.port.lance=0 -s3.config="$dir/s3.json" \
+        -s3.iam.config="$dir/iam.json" -s3.iceberg.credentialRole=arn:aws:iam::role/Tables \
         -bucket=lake -tableBucket=warehouse >"$dir/server.log" 2>&1 &
     storage_pid=$!
+}
+
+# The role in whose name the catalog hands out keys to the files of a table.
+storage_roles() {
+    cat <<JSON
+{"sts": {"tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "lakewright-tests", "signingKey": "$1"},
+ "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+ "roles": [{"roleName": "Tables", "roleArn": "arn:aws:iam::role/Tables", "attachedPolicies": ["Tables"],
+            "trustPolicy": {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"Federated": "iceberg-catalog"},
+                 "Action": ["sts:AssumeRoleWithCredentials", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"]}]}}],
+ "policies": [{"name": "Tables", "document": {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": ["s3:*", "s3tables:*"], "Resource": ["*"]},
+                {"Effect": "Allow", "Action": ["sts:ValidateSession"], "Resource": ["*"]}]}}]}
+JSON
 }
 
 # storage_start DIR: the store and the catalog in DIR, or a note and status 1.
@@ -35,6 +51,7 @@ storage_start() {
 {"identities": [{"name": "lakewright", "credentials": [{"accessKey": "lakewright", "secretKey": "$secret"}],
                  "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
 JSON
+    storage_roles "$(openssl rand -base64 32)" >"$dir/iam.json"
     for attempt in 1 2 3; do
         read -r s3 rest master volume filer admin < <(python3 "$services/free_ports.py" 6)
         note "starting SeaweedFS: S3 on 127.0.0.1:$s3, Iceberg REST on 127.0.0.1:$rest (attempt $attempt)"

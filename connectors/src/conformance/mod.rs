@@ -4,6 +4,7 @@
 //! nothing of any system. The first promise that is broken comes back as an error of kind
 //! [`ErrorKind::CheckFailed`] that says which.
 
+mod memory;
 mod rows;
 mod sink;
 mod source;

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 
+use super::memory;
 use super::promise;
 use super::rows::Rows;
 use crate::contract::{Connection, Read, Sink, Stage, Staged, Write, WriteMode};
@@ -22,6 +23,8 @@ pub struct SinkCase {
     pub second: RecordBatch,
     /// What is there after both.
     pub both: RecordBatch,
+    /// Whether the connector says that it [`remembers`](crate::SinkCapability::remembers).
+    pub remembers: bool,
 }
 
 /// Runs every check on a sink.
@@ -60,7 +63,12 @@ pub async fn sink(connection: &dyn Connection, case: &SinkCase) -> Result<()> {
         "staged rows are visible to nobody",
     )
     .await?;
-    staged.commit().await?;
+    let count = staged.commit().await?;
+    promise(
+        count == first.len() as u64,
+        "a commit says how many rows it brought",
+        || count.to_string(),
+    )?;
     expect(connection, case, &first, "committed rows are visible").await?;
     again(connection, sink, case, "run-1", &case.first, &first).await?;
 
@@ -89,7 +97,8 @@ pub async fn sink(connection: &dyn Connection, case: &SinkCase) -> Result<()> {
         .is_some_and(|columns| columns.fields().len() == case.first.num_columns());
     promise(same, "a table that was written has its columns", || {
         format!("{columns:?}")
-    })
+    })?;
+    memory::remembers(connection, sink, case, both).await
 }
 
 /// The same run writes once more: as an engine does that crashed after its commit, without asking first.
@@ -107,11 +116,18 @@ async fn again(
             run.to_owned()
         })?;
     }
-    case.finish(sink, run, rows).await?.commit().await?;
+    let count = case.finish(sink, run, rows).await?.commit().await?;
+    if case.remembers {
+        promise(
+            count == 0,
+            "a run that is committed already changes no rows",
+            || count.to_string(),
+        )?;
+    }
     expect(connection, case, expected, "the same run doubles nothing").await
 }
 
-async fn expect(
+pub(super) async fn expect(
     connection: &dyn Connection,
     case: &SinkCase,
     rows: &Rows,
@@ -138,29 +154,20 @@ async fn visible(connection: &dyn Connection, case: &SinkCase) -> Result<Rows> {
 }
 
 impl SinkCase {
-    fn write(&self, run: &str) -> Write {
+    pub(super) fn write(&self, run: &str) -> Write {
         Write {
-            table: self.table.clone(),
-            mode: self.mode.clone(),
-            run: run.to_owned(),
             options: self.options.clone(),
+            ..Write::new(&self.table, self.mode.clone(), run)
         }
     }
 
-    /// Stages the rows in two batches.
     async fn stage(
         &self,
         sink: &dyn Sink,
         run: &str,
         rows: &RecordBatch,
     ) -> Result<Box<dyn Stage>> {
-        let mut stage = sink.stage(&self.write(run), rows.schema()).await?;
-        let half = rows.num_rows() / 2;
-        stage.write(&rows.slice(0, half)).await?;
-        stage
-            .write(&rows.slice(half, rows.num_rows() - half))
-            .await?;
-        Ok(stage)
+        stage(sink, &self.write(run), rows).await
     }
 
     async fn finish(
@@ -171,4 +178,19 @@ impl SinkCase {
     ) -> Result<Box<dyn Staged>> {
         self.stage(sink, run, rows).await?.finish().await
     }
+}
+
+/// Stages the rows in two batches.
+pub(super) async fn stage(
+    sink: &dyn Sink,
+    write: &Write,
+    rows: &RecordBatch,
+) -> Result<Box<dyn Stage>> {
+    let mut stage = sink.stage(write, rows.schema()).await?;
+    let half = rows.num_rows() / 2;
+    stage.write(&rows.slice(0, half)).await?;
+    stage
+        .write(&rows.slice(half, rows.num_rows() - half))
+        .await?;
+    Ok(stage)
 }

@@ -58,6 +58,7 @@ const CAPABILITY: Capability = Capability {
         append: true,
         replace: true,
         merge: false,
+        remembers: false,
     }),
 };
 

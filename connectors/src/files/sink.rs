@@ -18,7 +18,7 @@ use super::options::{self, ReadOptions, WriteOptions};
 use super::pattern::Pattern;
 use super::place::Place;
 use super::{Files, failure, layout, listing};
-use crate::contract::{Sink, Stage, Staged, Write, WriteMode};
+use crate::contract::{Remembered, Sink, Stage, Staged, Write, WriteMode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How large a part of an upload is, in bytes. An object has at most 10 000 parts.
@@ -52,7 +52,19 @@ impl Sink for Files {
         }
     }
 
+    /// A name is all that a file carries in every format, and whoever takes files away would take the memory with them.
+    async fn remembered(&self, _: &str) -> Result<Vec<Remembered>> {
+        Ok(Vec::new())
+    }
+
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
+        if write.known_by.is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "rows in files cannot be known again",
+            )
+            .help("load them into a table of the lake"));
+        }
         let target = Target::of(&self.place, write)?;
         let encoder = Encoder::new(
             target.format,
@@ -70,6 +82,7 @@ impl Sink for Files {
         Ok(Box::new(Upload {
             parts,
             encoder,
+            rows: 0,
             path: self.place.relative(&target.location),
         }))
     }
@@ -138,6 +151,7 @@ impl Target {
 struct Upload {
     parts: WriteMultipart,
     encoder: Encoder,
+    rows: u64,
     path: String,
 }
 
@@ -158,6 +172,7 @@ impl Stage for Upload {
             .encoder
             .write(batch)
             .map_err(|error| error.with("file", &self.path))?;
+        self.rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         Self::send(&mut self.parts, bytes, &self.path).await
     }
 
@@ -165,6 +180,7 @@ impl Stage for Upload {
         let Self {
             mut parts,
             encoder,
+            rows,
             path,
         } = *self;
         let bytes = encoder
@@ -175,20 +191,21 @@ impl Stage for Upload {
             .wait_for_capacity(1)
             .await
             .map_err(|error| failure::of_store(error, &path))?;
-        Ok(Box::new(Uploaded { parts, path }))
+        Ok(Box::new(Uploaded { parts, rows, path }))
     }
 }
 
 struct Uploaded {
     parts: WriteMultipart,
+    rows: u64,
     path: String,
 }
 
 #[async_trait]
 impl Staged for Uploaded {
-    async fn commit(self: Box<Self>) -> Result<()> {
-        let Self { parts, path } = *self;
-        parts.finish().await.map(drop).map_err(|error| {
+    async fn commit(self: Box<Self>) -> Result<u64> {
+        let Self { parts, rows, path } = *self;
+        parts.finish().await.map(|_| rows).map_err(|error| {
             let error = failure::of_store(error, &path);
             if error.kind() == ErrorKind::PermissionDenied {
                 return error;

@@ -2,6 +2,7 @@
 //!
 //! The reference: what the contract says, in the fewest lines. Examples and tests need no service with it.
 
+mod remembering;
 mod sink;
 mod source;
 mod table;
@@ -66,6 +67,7 @@ impl Connector for Memory {
             append: true,
             replace: true,
             merge: true,
+            remembers: true,
         }),
     };
     type Options = Options;

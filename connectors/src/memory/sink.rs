@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::table::Table;
 use super::{Shared, Tables, lock};
-use crate::contract::{Sink, Stage, Staged, Write};
+use crate::contract::{Remembered, Sink, Stage, Staged, Write};
 use crate::error::Result;
 
 #[async_trait]
@@ -23,7 +23,14 @@ impl Sink for Tables {
     async fn committed(&self, write: &Write) -> Result<bool> {
         Ok(lock(&self.tables)
             .get(&write.table)
-            .is_some_and(|table| table.runs.contains(&write.run)))
+            .is_some_and(|table| table.memory.knows(&write.run)))
+    }
+
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        Ok(lock(&self.tables)
+            .get(table)
+            .map(|table| table.memory.newest())
+            .unwrap_or_default())
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
@@ -69,7 +76,7 @@ struct Ready {
 
 #[async_trait]
 impl Staged for Ready {
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<u64> {
         let Self {
             tables,
             write,
@@ -79,10 +86,10 @@ impl Staged for Ready {
         // The changed table is put back only when all of it worked.
         let known = tables.get(&write.table).cloned();
         let mut table = known.unwrap_or_else(|| Table::empty(rows.schema()));
-        table
-            .take(&write.run, &write.mode, rows)
+        let count = table
+            .take(&write, rows)
             .map_err(|error| error.with("table", &write.table))?;
         tables.insert(write.table, table);
-        Ok(())
+        Ok(count)
     }
 }

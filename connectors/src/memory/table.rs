@@ -1,6 +1,6 @@
-//! One table: its rows, and the runs that wrote them.
+//! One table: its rows, and what it remembers of the writes that they came by.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray};
@@ -9,16 +9,17 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use serde_json::Value;
 
-use crate::contract::WriteMode;
+use super::remembering::Memory;
+use crate::contract::{Write, WriteMode};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows, and the runs that wrote them.
+/// Rows, and what is remembered of their writes.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// All rows.
     pub(super) rows: RecordBatch,
-    /// The runs whose write is among them.
-    pub(super) runs: BTreeSet<String>,
+    /// The writes that are among them.
+    pub(super) memory: Memory,
 }
 
 impl Table {
@@ -59,7 +60,7 @@ impl Table {
         }
         Ok(Self {
             rows: RecordBatch::try_new(Arc::clone(schema), columns)?,
-            runs: BTreeSet::new(),
+            memory: Memory::default(),
         })
     }
 
@@ -67,25 +68,27 @@ impl Table {
     pub(super) fn empty(schema: SchemaRef) -> Self {
         Self {
             rows: RecordBatch::new_empty(schema),
-            runs: BTreeSet::new(),
+            memory: Memory::default(),
         }
     }
 
-    /// Takes the rows of a run, once.
-    pub(super) fn take(&mut self, run: &str, mode: &WriteMode, new: RecordBatch) -> Result<()> {
-        if self.runs.contains(run) {
-            return Ok(());
+    /// Takes the rows of a write, once; how many were added or changed.
+    pub(super) fn take(&mut self, write: &Write, new: RecordBatch) -> Result<u64> {
+        if !self.memory.take(write)? {
+            return Ok(0);
         }
-        self.rows = match mode {
+        let new = match (&write.mode, &write.known_by) {
+            (WriteMode::Append, Some(known)) => without(&new, &self.rows, &known.key)?,
+            (WriteMode::Merge { key }, _) => last_of_each(&new, key)?,
+            _ => new,
+        };
+        let count = u64::try_from(new.num_rows()).unwrap_or(u64::MAX);
+        self.rows = match &write.mode {
             WriteMode::Replace => new,
             WriteMode::Append => self.joined(&self.rows, &new)?,
-            WriteMode::Merge { key } => {
-                let new = last_of_each(&new, key)?;
-                self.joined(&without(&self.rows, &new, key)?, &new)?
-            }
+            WriteMode::Merge { key } => self.joined(&without(&self.rows, &new, key)?, &new)?,
         };
-        self.runs.insert(run.to_owned());
-        Ok(())
+        Ok(count)
     }
 
     fn joined(&self, old: &RecordBatch, new: &RecordBatch) -> Result<RecordBatch> {
@@ -148,13 +151,13 @@ fn last_of_each(rows: &RecordBatch, key: &[String]) -> Result<RecordBatch> {
     Ok(filter_record_batch(rows, &keep)?)
 }
 
-/// The rows whose key is not among the new ones.
-fn without(rows: &RecordBatch, new: &RecordBatch, key: &[String]) -> Result<RecordBatch> {
-    let new = keys(new, key)?;
-    let new: HashSet<OwnedRow> = new.iter().map(|key| key.owned()).collect();
+/// The rows whose key is not among those of the others.
+fn without(rows: &RecordBatch, others: &RecordBatch, key: &[String]) -> Result<RecordBatch> {
+    let others = keys(others, key)?;
+    let others: HashSet<OwnedRow> = others.iter().map(|key| key.owned()).collect();
     let keep: BooleanArray = keys(rows, key)?
         .iter()
-        .map(|key| Some(!new.contains(&key.owned())))
+        .map(|key| Some(!others.contains(&key.owned())))
         .collect();
     Ok(filter_record_batch(rows, &keep)?)
 }

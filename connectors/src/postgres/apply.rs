@@ -4,6 +4,7 @@
 
 use super::catalog;
 use super::encode::Target;
+use super::known;
 use super::sink::{key, list, quoted};
 use super::sql::{self, Relation};
 use super::wire::Session;
@@ -16,8 +17,7 @@ pub(super) const STAGE: &str = "pg_temp.lakewright_stage";
 /// Everything that is known before the first row.
 pub(super) struct Plan {
     relation: Relation,
-    run: String,
-    mode: WriteMode,
+    write: Write,
     /// The columns that come in.
     columns: Vec<(String, Target)>,
     targets: Vec<Target>,
@@ -34,8 +34,10 @@ impl Plan {
         relation: &Relation,
         columns: Vec<(String, Target)>,
     ) -> Result<Self> {
+        let known_by = write.known_by.iter().flat_map(|known| &known.key);
         let missing: Vec<_> = key(&write.mode)
             .iter()
+            .chain(known_by)
             .filter(|key| !columns.iter().any(|(name, _)| name == *key))
             .map(String::as_str)
             .collect();
@@ -44,7 +46,8 @@ impl Plan {
                 ErrorKind::InvalidInput,
                 "the key has columns that the rows do not have",
             )
-            .with("columns", quoted(missing)));
+            .with("columns", quoted(missing))
+            .help("load the columns of the key too"));
         }
         let there = if catalog::exists(session, relation).await? {
             Some(types_there(session, relation, &columns).await?)
@@ -54,8 +57,7 @@ impl Plan {
         let targets = columns.iter().map(|(_, target)| target.clone()).collect();
         Ok(Self {
             relation: relation.clone(),
-            run: write.run.clone(),
-            mode: write.mode.clone(),
+            write: write.clone(),
             columns,
             targets,
             there,
@@ -66,8 +68,8 @@ impl Plan {
         &self.relation
     }
 
-    pub(super) fn run(&self) -> &str {
-        &self.run
+    pub(super) const fn write(&self) -> &Write {
+        &self.write
     }
 
     pub(super) fn targets(&self) -> &[Target] {
@@ -92,7 +94,7 @@ impl Plan {
 
     /// A merge needs keys that are there and name one row each.
     pub(super) async fn check_keys(&self, session: &mut Session) -> Result<()> {
-        let WriteMode::Merge { key } = &self.mode else {
+        let WriteMode::Merge { key } = &self.write.mode else {
             return Ok(());
         };
         session.run(&format!("ANALYZE {STAGE}")).await?;
@@ -142,6 +144,17 @@ impl Plan {
         )
     }
 
+    /// Adds the staged rows; those that are new, where rows can have been read before.
+    fn append(&self) -> String {
+        match (&self.write.known_by, &self.there) {
+            (Some(known), Some(_)) => {
+                let is_new = known::is_new(known, &self.relation.as_sql(), &self.rows());
+                format!("{} WHERE {is_new}", self.insert())
+            }
+            _ => self.insert(),
+        }
+    }
+
     fn insert(&self) -> String {
         let names = list(&self.columns);
         format!(
@@ -187,11 +200,11 @@ async fn types_there(
     Ok(columns.iter().filter_map(|(name, _)| find(name)).collect())
 }
 
-/// Brings the staged rows into the target, in the open transaction.
-pub(super) async fn apply(session: &mut Session, plan: &Plan) -> Result<()> {
+/// Brings the staged rows into the target, in the open transaction: how many were added or changed.
+pub(super) async fn apply(session: &mut Session, plan: &Plan) -> Result<u64> {
     let target = plan.relation.as_sql();
     if plan.there.is_none() {
-        let primary = match key(&plan.mode) {
+        let primary = match key(&plan.write.mode) {
             [] => String::new(),
             key => format!(
                 ", PRIMARY KEY ({})",
@@ -205,8 +218,8 @@ pub(super) async fn apply(session: &mut Session, plan: &Plan) -> Result<()> {
             ))
             .await?;
     }
-    match &plan.mode {
-        WriteMode::Append => session.run(&plan.insert()).await?,
+    let changed = match &plan.write.mode {
+        WriteMode::Append => count(&session.run(&plan.append()).await?),
         WriteMode::Replace => {
             // TRUNCATE would keep readers waiting, and show an empty table to those whose snapshot is older. The lock
             // lets them read, and makes two replaces follow each other.
@@ -214,23 +227,30 @@ pub(super) async fn apply(session: &mut Session, plan: &Plan) -> Result<()> {
                 .run(&format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE"))
                 .await?;
             session.run(&format!("DELETE FROM {target}")).await?;
-            session.run(&plan.insert()).await?
+            count(&session.run(&plan.insert()).await?)
         }
         WriteMode::Merge { key } if unique(session, &plan.relation, key).await? => {
-            session.run(&upsert(plan, key)).await?
+            count(&session.run(&upsert(plan, key)).await?)
         }
         WriteMode::Merge { key } => {
             // Nothing but the lock keeps a second merge from inserting the same key.
             session
                 .run(&format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE"))
                 .await?;
-            if let Some(update) = update(plan, key) {
-                session.run(&update).await?;
-            }
-            session.run(&insert_new(plan, key)).await?
+            let updated = match update(plan, key) {
+                Some(update) => count(&session.run(&update).await?),
+                None => 0,
+            };
+            updated + count(&session.run(&insert_new(plan, key)).await?)
         }
     };
-    Ok(())
+    Ok(changed)
+}
+
+/// The rows that a command tag speaks of: `INSERT 0 12`, `UPDATE 3`.
+fn count(tag: &str) -> u64 {
+    let last = tag.rsplit(' ').next().unwrap_or_default();
+    last.parse().unwrap_or(0)
 }
 
 /// Whether an index makes exactly these columns unique.

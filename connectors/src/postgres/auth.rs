@@ -37,7 +37,12 @@ const SETTINGS: &[(&str, &str)] = &[
     ("tcp_keepalives_idle", "60"),
 ];
 
-/// The statement that puts the settings in force.
+/// Lets the server look, while it works on a statement, whether we are still there: a process that has ended can ask it
+/// for nothing any more. Servers before 14 do not know the setting, and those on other systems refuse it.
+const NOTICE_THE_END: &str = "SELECT set_config(name, '2s', false) FROM pg_catalog.pg_settings \
+    WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%'";
+
+/// The statements that put the settings in force.
 pub(super) fn settings(login: &Login) -> String {
     let own = login
         .settings
@@ -55,7 +60,7 @@ pub(super) fn settings(login: &Login) -> String {
             )
         })
         .collect();
-    format!("SELECT {}", calls.join(", "))
+    format!("SELECT {}; {NOTICE_THE_END}", calls.join(", "))
 }
 
 /// Starts the session up and proves who we are.

@@ -12,7 +12,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::decode::{Decoder, Reject};
 use super::failure::{protocol, server_error};
 use super::kind::Kind;
-use super::server::Server;
 use super::sql;
 use super::wire::Session;
 use crate::contract::BatchStream;
@@ -80,22 +79,18 @@ impl Tuples {
         if data.is_empty() {
             Ok(())
         } else {
-            Err(protocol("the end of a row"))
+            Err(cut_off())
         }
     }
 
     #[inline]
     fn row<'a>(&mut self, mut data: &'a [u8]) -> Result<&'a [u8]> {
         for (index, column) in self.columns.iter_mut().enumerate() {
-            let (length, rest) = data
-                .split_first_chunk::<4>()
-                .ok_or_else(|| protocol("the length of a value"))?;
+            let (length, rest) = data.split_first_chunk::<4>().ok_or_else(cut_off)?;
             data = rest;
             let pushed = match usize::try_from(i32::from_be_bytes(*length)) {
                 Ok(length) => {
-                    let (value, rest) = data
-                        .split_at_checked(length)
-                        .ok_or_else(|| protocol("the length of a value"))?;
+                    let (value, rest) = data.split_at_checked(length).ok_or_else(cut_off)?;
                     data = rest;
                     column.push(value)
                 }
@@ -151,6 +146,17 @@ impl Tuples {
             None => error,
         }
     }
+}
+
+/// Servers send every row in a message of its own. The protocol lets them cut rows; putting those together again would
+/// cost every row a copy for a case that no server is known to make.
+#[cold]
+fn cut_off() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the server sent a row in more than one message",
+    )
+    .help("connect to the server itself, without a proxy that rewrites its messages")
 }
 
 fn explain(
@@ -222,18 +228,16 @@ fn after_header(data: &[u8]) -> Option<&[u8]> {
     data.get(usize::try_from(i32::from_be_bytes(*extension)).ok()?..)
 }
 
-/// A copy that is running. Dropping it before the end asks the server to stop.
+/// A copy that is running. Dropping it drops the session, which stops the server.
 struct CopyOut {
     session: Session,
     tuples: Tuples,
-    server: Arc<Server>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Starts a copy in a session that is in its transaction, and gives its rows.
 pub(super) async fn stream(
-    server: Arc<Server>,
     permit: OwnedSemaphorePermit,
     mut session: Session,
     select: &str,
@@ -245,7 +249,6 @@ pub(super) async fn stream(
     let copy = CopyOut {
         session,
         tuples,
-        server,
         ended: false,
         _permit: permit,
     };
@@ -287,16 +290,6 @@ impl CopyOut {
                 self.ended = true;
                 return Err(error.with("row", format!("after {}", self.tuples.before)));
             }
-        }
-    }
-}
-
-impl Drop for CopyOut {
-    fn drop(&mut self) {
-        if !self.ended
-            && let Some(cancellation) = self.session.cancellation()
-        {
-            self.server.cancel(cancellation);
         }
     }
 }

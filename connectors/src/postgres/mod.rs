@@ -5,6 +5,7 @@
 
 mod apply;
 mod auth;
+mod cancel;
 mod catalog;
 mod copy_out;
 mod cut;
@@ -12,6 +13,7 @@ mod decode;
 mod encode;
 mod failure;
 mod kind;
+mod known;
 mod ledger;
 mod numeric;
 mod server;
@@ -131,6 +133,7 @@ impl Connector for Postgres {
             append: true,
             replace: true,
             merge: true,
+            remembers: true,
         }),
     };
     type Options = Options;

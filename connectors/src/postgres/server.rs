@@ -1,24 +1,17 @@
-//! A server as a connection knows it: how a session is opened, how many may read, and how a query is cancelled.
+//! A server as a connection knows it: how a session is opened, and how many may read.
 //!
 //! Knows sessions and transactions; knows nothing of what is read or written.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 
 use super::auth::Login;
+use super::cancel::Cancellations;
 use super::sql;
 use super::transport::Endpoint;
-use super::wire::{Cancellation, Session};
+use super::wire::Session;
 use crate::error::{Error, ErrorKind, Result};
-
-/// How long a request to cancel may take.
-const CANCEL_LIMIT: Duration = Duration::from_secs(5);
-/// Requests to cancel at once; further ones are left to the closed socket.
-const MAX_CANCELLATIONS: usize = 64;
 
 /// One server, and everything needed to speak to it.
 pub(super) struct Server {
@@ -26,7 +19,7 @@ pub(super) struct Server {
     login: Login,
     sessions: usize,
     readers: Arc<Semaphore>,
-    cancellations: Mutex<JoinSet<()>>,
+    cancellations: Arc<Cancellations>,
 }
 
 impl Server {
@@ -39,7 +32,7 @@ impl Server {
             login,
             sessions: readers,
             readers: Arc::new(Semaphore::new(readers)),
-            cancellations: Mutex::new(JoinSet::new()),
+            cancellations: Arc::default(),
         })
     }
 
@@ -50,7 +43,7 @@ impl Server {
 
     /// A session for control.
     pub(super) async fn session(&self) -> Result<Session> {
-        Session::open(&self.endpoint, &self.login).await
+        Session::open(&self.endpoint, &self.login, &self.cancellations).await
     }
 
     /// A session that sees what `snapshot` sees, when one is free.
@@ -75,28 +68,5 @@ impl Server {
                     .caused_by(error)
             })?;
         Ok((session, permit))
-    }
-
-    /// Asks the server, in the background and within bounds, to stop what a dropped session was doing.
-    pub(super) fn cancel(&self, cancellation: Cancellation) {
-        // A runtime that is shutting down closes the socket, which stops the server too, only later.
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        let mut cancellations = self
-            .cancellations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while cancellations.try_join_next().is_some() {}
-        if cancellations.len() >= MAX_CANCELLATIONS {
-            return;
-        }
-        let request = async move {
-            if let Ok(Err(error)) = tokio::time::timeout(CANCEL_LIMIT, cancellation.request()).await
-            {
-                tracing::debug!(%error, "a query could not be cancelled");
-            }
-        };
-        cancellations.spawn_on(request, &runtime);
     }
 }

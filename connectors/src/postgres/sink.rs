@@ -14,11 +14,11 @@ use super::apply::{self, Plan, STAGE};
 use super::catalog;
 use super::encode::{self, Target};
 use super::failure::{protocol, server_error};
-use super::ledger;
+use super::ledger::{self, Ledger};
 use super::server::Server;
 use super::sql::{self, Relation};
 use super::wire::Session;
-use crate::contract::{Sink, Stage, Staged, Write, WriteMode};
+use crate::contract::{Remembered, Sink, Stage, Staged, Write, WriteMode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows in one message to the server, at most.
@@ -55,7 +55,15 @@ impl Sink for PostgresSink {
     async fn committed(&self, write: &Write) -> Result<bool> {
         let relation = Relation::table(&write.table)?;
         let mut session = self.server.session().await?;
-        ledger::committed(&mut session, &relation, &write.run).await
+        let ledger = Ledger::of(&mut session, &relation).await?;
+        ledger.committed(&mut session, &write.run).await
+    }
+
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        let relation = Relation::table(table)?;
+        let mut session = self.server.session().await?;
+        let ledger = Ledger::of(&mut session, &relation).await?;
+        ledger.remembered(&mut session).await
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
@@ -175,17 +183,18 @@ struct PostgresStaged {
 
 #[async_trait]
 impl Staged for PostgresStaged {
-    async fn commit(mut self: Box<Self>) -> Result<()> {
+    async fn commit(mut self: Box<Self>) -> Result<u64> {
         let Self { session, plan } = &mut *self;
-        if !ledger::record(session, plan.relation(), plan.run()).await? {
+        let about = |error: Error| error.with("table", plan.relation().as_sql());
+        let recorded = ledger::record(session, plan.relation(), plan.write()).await;
+        let Some(ledger) = recorded.map_err(about)? else {
             session.run("ROLLBACK").await?;
-            return Ok(());
-        }
-        apply::apply(session, plan)
-            .await
-            .map_err(|error| error.with("table", plan.relation().as_sql()))?;
+            return Ok(0);
+        };
+        let rows = apply::apply(session, plan).await.map_err(about)?;
+        ledger.created(session).await?;
         match session.run("COMMIT").await {
-            Ok(tag) if tag == "COMMIT" => Ok(()),
+            Ok(tag) if tag == "COMMIT" => Ok(rows),
             Ok(tag) => Err(Error::new(
                 ErrorKind::Conflict,
                 "the server rolled the transaction back",
@@ -197,7 +206,7 @@ impl Staged for PostgresStaged {
                 "the reply to the commit was lost",
             )
             .with("table", plan.relation().as_sql())
-            .with("run", plan.run())
+            .with("run", &plan.write().run)
             .caused_by(error)),
             Err(error) => Err(error),
         }

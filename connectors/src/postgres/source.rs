@@ -293,13 +293,6 @@ impl Scan for PostgresScan {
             .collect();
         let tuples = Tuples::new(self.schema(), kinds);
         let (session, permit) = self.server.reader(&self.snapshot).await?;
-        copy_out::stream(
-            Arc::clone(&self.server),
-            permit,
-            session,
-            &self.select.as_sql(part),
-            tuples,
-        )
-        .await
+        copy_out::stream(permit, session, &self.select.as_sql(part), tuples).await
     }
 }

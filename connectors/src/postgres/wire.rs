@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
 use super::auth::{self, Login};
+use super::cancel::{Cancellation, Cancellations};
 use super::failure::{lost, protocol, server_error};
 use super::transport::{Endpoint, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,7 +39,7 @@ pub(super) struct Described {
     pub(super) typmod: i32,
 }
 
-/// One session with a server. Dropping it closes the socket.
+/// One session with a server. Dropping it closes the socket, and stops the server where it is still at work.
 pub(super) struct Session {
     transport: Transport,
     input: Vec<u8>,
@@ -47,11 +48,18 @@ pub(super) struct Session {
     endpoint: Arc<Endpoint>,
     key: Option<(i32, i32)>,
     version: String,
+    /// Something was asked, and the server has not said that it is done.
+    busy: bool,
+    cancellations: Arc<Cancellations>,
 }
 
 impl Session {
     /// Connects and logs in.
-    pub(super) async fn open(endpoint: &Arc<Endpoint>, login: &Login) -> Result<Self> {
+    pub(super) async fn open(
+        endpoint: &Arc<Endpoint>,
+        login: &Login,
+        cancellations: &Arc<Cancellations>,
+    ) -> Result<Self> {
         let transport = endpoint.connect().await?;
         let mut session = Self {
             transport,
@@ -61,6 +69,8 @@ impl Session {
             endpoint: Arc::clone(endpoint),
             key: None,
             version: String::new(),
+            busy: false,
+            cancellations: Arc::clone(cancellations),
         };
         auth::log_in(&mut session, login).await?;
         session.until_ready(|_, _| Ok(())).await?;
@@ -73,18 +83,9 @@ impl Session {
         (&self.version, self.transport.tls())
     }
 
-    /// What it takes to cancel what this session is doing.
-    pub(super) fn cancellation(&self) -> Option<Cancellation> {
-        let (process, secret) = self.key?;
-        Some(Cancellation {
-            endpoint: Arc::clone(&self.endpoint),
-            process,
-            secret,
-        })
-    }
-
     /// Sends messages that were written into a buffer.
     pub(super) async fn send(&mut self, messages: &[u8]) -> Result<()> {
+        self.busy = true;
         self.transport.write(messages).await.map_err(lost)
     }
 
@@ -205,7 +206,11 @@ impl Session {
                 b'N' | b'A' => {}
                 b'S' => self.parameter(&body),
                 b'K' => self.key = self.input.get(body).and_then(key),
-                _ => return Ok(Some(Message { tag, body })),
+                _ => {
+                    // After an error nothing is left to be stopped, though the server has yet to say that it is ready.
+                    self.busy &= !matches!(tag, b'Z' | b'E');
+                    return Ok(Some(Message { tag, body }));
+                }
             }
         }
     }
@@ -265,20 +270,15 @@ impl Session {
     }
 }
 
-/// What it takes to cancel a query of another session.
-pub(super) struct Cancellation {
-    endpoint: Arc<Endpoint>,
-    process: i32,
-    secret: i32,
-}
-
-impl Cancellation {
-    /// Asks the server to stop the query. Best effort: the server never says whether it did.
-    pub(super) async fn request(self) -> Result<()> {
-        let mut transport = self.endpoint.connect().await?;
-        let mut output = BytesMut::new();
-        frontend::cancel_request(self.process, self.secret, &mut output);
-        transport.write(&output).await.map_err(lost)
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let (true, Some((process, secret))) = (self.busy, self.key) {
+            self.cancellations.request(Cancellation {
+                endpoint: Arc::clone(&self.endpoint),
+                process,
+                secret,
+            });
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -205,6 +205,10 @@ impl Sink for Faulty<dyn Connection> {
         sink_of(&*self.inner)?.committed(write).await
     }
 
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        sink_of(&*self.inner)?.remembered(table).await
+    }
+
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
         let inner = self
             .script
@@ -234,7 +238,7 @@ impl Stage for Faulty<dyn Stage> {
 
 #[async_trait]
 impl Staged for Faulty<dyn Staged> {
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<u64> {
         let Self { script, inner } = *self;
         script.around(Point::Commit, inner.commit()).await
     }

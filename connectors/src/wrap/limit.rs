@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -115,6 +115,11 @@ impl Sink for Limited {
         sink_of(&*self.inner)?.committed(write).await
     }
 
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        let _seat = seat(&self.writes).await?;
+        sink_of(&*self.inner)?.remembered(table).await
+    }
+
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
         let seat = seat(&self.writes).await?;
         let inner = sink_of(&*self.inner)?.stage(write, schema).await?;
@@ -149,7 +154,7 @@ struct LimitedStaged {
 
 #[async_trait]
 impl Staged for LimitedStaged {
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<u64> {
         self.inner.commit().await
     }
 }

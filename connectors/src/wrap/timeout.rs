@@ -9,7 +9,7 @@ use futures::{StreamExt as _, stream};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -114,6 +114,15 @@ impl Sink for Timed<dyn Connection> {
         .await
     }
 
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        within(
+            self.limit,
+            "remembered",
+            sink_of(&*self.inner)?.remembered(table),
+        )
+        .await
+    }
+
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
         let inner = within(
             self.limit,
@@ -143,7 +152,7 @@ impl Stage for Timed<dyn Stage> {
 
 #[async_trait]
 impl Staged for Timed<dyn Staged> {
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<u64> {
         let Self { limit, inner } = *self;
         within(limit, "commit", inner.commit())
             .await

@@ -8,7 +8,8 @@ use tracing::{Instrument as _, Span, debug, debug_span};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, From, Read, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, From, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged,
+    Write,
 };
 use crate::error::Result;
 use crate::value::Watermark;
@@ -126,6 +127,14 @@ impl Sink for Traced {
             .await
     }
 
+    async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
+        let span = debug_span!("remembered", connection = %self.name, table);
+        sink_of(&*self.inner)?
+            .remembered(table)
+            .instrument(span)
+            .await
+    }
+
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
         let span =
             debug_span!("stage", connection = %self.name, table = %write.table, run = %write.run);
@@ -169,7 +178,7 @@ struct TracedStaged {
 
 #[async_trait]
 impl Staged for TracedStaged {
-    async fn commit(self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<u64> {
         let Self { span, inner } = *self;
         inner
             .commit()

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use connectors::{Error, ErrorKind};
+use spec::Diagnostics;
 
 /// What the codes mean, for `--help`.
 pub(crate) const CODES: &str = "\
@@ -45,7 +46,9 @@ pub(crate) enum Failure {
         message: String,
         help: Option<String>,
     },
-    /// What the world did.
+    /// The query on the command line has no meaning.
+    Query(Diagnostics),
+    /// What the world did, or what of the specs only shows when the world is asked.
     World(Error),
     /// Several things failed, and each was printed.
     Reported,
@@ -80,10 +83,11 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Findings => Exit::Findings,
-            Self::Usage { .. } => Exit::Usage,
+            Self::Usage { .. } | Self::Query(_) => Exit::Usage,
             Self::Reported => Exit::Failed,
             Self::Unread => Exit::Done,
             Self::Interrupted => Exit::Interrupted,
+            Self::World(error) if run::findings(error).is_some() => Exit::Findings,
             Self::World(error) => match error.kind() {
                 ErrorKind::Conflict => Exit::Moved,
                 ErrorKind::CheckFailed => Exit::CheckFailed,

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use connectors::{BatchStream, Connection, Error, ErrorKind, Result, registry};
-use futures::{StreamExt, TryStreamExt};
+use connectors::{Connection, Error, ErrorKind, Result, registry};
+use spec::Texts;
 use spec::graph::Graph;
 use spec::model::{ConnectionName, Pipeline, PipelineId, Project, StepName};
 use spec::plan::{Action, Plan};
@@ -14,13 +14,16 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
 use crate::connections::{Connections, sessions};
-use crate::lake::{Lake, TableId};
-use crate::query::{Resources, Session, from_datafusion};
-use crate::state::{self, RunEvent, RunRecord, StateStore};
+use crate::lake::Lake;
+use crate::query::{Resources, Session};
+use crate::state::{self, RunEvent, RunRecord, Standing, StateStore, standing};
 use crate::{facts, open};
 
 /// How many runs are looked through first for the last one that succeeded.
 const RUNS_LOOKED_AT: u32 = 100;
+
+/// How long databases have to end what they are at when the engine closes.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// What a run may use of the machine.
 #[derive(Clone, Debug)]
@@ -48,6 +51,7 @@ impl Default for Settings {
 pub struct Engine {
     root: PathBuf,
     project: Project,
+    texts: Texts,
     graph: Graph,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -96,12 +100,14 @@ pub struct LoadReport {
 
 impl Engine {
     /// An engine over the project in `root`. Nothing is opened before it is needed.
-    pub fn new(root: PathBuf, project: Project, settings: Settings) -> Self {
+    /// `texts` says where the project's SQL stands.
+    pub fn new(root: PathBuf, project: Project, texts: Texts, settings: Settings) -> Self {
         let graph = Graph::of(&project);
         Self {
             connections: Connections::new(root.clone()),
             root,
             project,
+            texts,
             graph,
             settings,
             clock: Arc::new(SystemClock),
@@ -116,6 +122,11 @@ impl Engine {
         &self.project
     }
 
+    /// Where its SQL stands.
+    pub(crate) const fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
     /// The graph of its steps.
     pub const fn graph(&self) -> &Graph {
         &self.graph
@@ -128,36 +139,26 @@ impl Engine {
         Ok(Plan::make(&self.graph, pipeline, &facts))
     }
 
-    /// The rows of a query over the lake: tables are `namespace.name`.
-    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, BatchStream)> {
-        let session = self.session()?;
-        for relation in session.relations(sql)? {
-            if let [namespace, name] = relation.as_slice()
-                && let Some(table) = self
-                    .lake()
-                    .await?
-                    .table(&TableId::new(namespace, name))
-                    .await?
-            {
-                session.register_lake_table(namespace, name, table.provider())?;
-            }
-        }
-        let frame = session.query(sql).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let rows = frame.execute_stream().await.map_err(from_datafusion)?;
-        Ok((schema, rows.map_err(from_datafusion).boxed()))
+    /// How the newest runs stand, the newest first.
+    pub async fn runs(&self, pipeline: Option<&PipelineId>, limit: usize) -> Result<Vec<Standing>> {
+        let state = self.state().await?;
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        standing(state, state.runs(pipeline, limit).await?).await
     }
 
-    /// The newest runs, the newest first.
-    pub async fn runs(
-        &self,
-        pipeline: Option<&PipelineId>,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>> {
-        self.state()
-            .await?
-            .runs(pipeline, u32::try_from(limit).unwrap_or(u32::MAX))
-            .await
+    /// Closes state and lake, so that nothing is left beside their files. Nothing can be done after it.
+    pub async fn close(&self) {
+        let close = async {
+            if let Some(state) = self.state.get() {
+                state.close().await;
+            }
+            if let Some(lake) = self.lake.get() {
+                lake.close().await;
+            }
+        };
+        if tokio::time::timeout(CLOSING, close).await.is_err() {
+            tracing::warn!("a database did not let go in time");
+        }
     }
 
     /// Asks every part of the world that the project names whether it is there.

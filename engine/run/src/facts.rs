@@ -1,6 +1,6 @@
 //! Looks up what a plan needs to know of the world: sources' columns, new rows, tables that are there. Writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -12,15 +12,17 @@ use spec::model::{
     Target, Transform,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
+use spec::{SqlFault, SqlOf, SqlPlace};
 
 use crate::engine::Engine;
+use crate::findings;
 use crate::lake::check_layout;
 use crate::last_read::last_read;
 use crate::open::table_id;
-use crate::query::{RowCondition, Session, columns_of, not_a_condition};
+use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
 use crate::watermark;
 
-/// What a plan of this pipeline needs to know.
+/// What a plan of this pipeline needs to know. What is wrong with its SQL is told of all steps at once.
 pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline) -> Result<Facts> {
     let mut survey = Survey {
         engine,
@@ -28,20 +30,36 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
         facts: Facts::default(),
         session: engine.session()?,
         schemas: BTreeMap::new(),
+        faults: Vec::new(),
+        unknown: BTreeSet::new(),
     };
     for name in graph.order(pipeline) {
         let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
             continue;
         };
+        let inputs = graph.inputs(&pipeline.id, &name);
+        if inputs.iter().any(|input| survey.unknown.contains(input)) {
+            // What only follows from another fault is not looked at.
+            survey.unknown.insert(name);
+            continue;
+        }
         let looked_up = match &step.kind {
             StepKind::Extract(extract) => survey.extract(graph, step, extract).await,
             StepKind::Transform(transform) => survey.transform(step, transform).await,
             StepKind::Check(check) => survey.check(step, check).await,
             StepKind::Load(load) => survey.load(step, load).await,
         };
-        looked_up.map_err(|error| error.with("step", &step.name))?;
+        match looked_up {
+            Err(error) if survey.faults.is_empty() => return Err(error.with("step", &step.name)),
+            Err(_) => break,
+            Ok(()) => {}
+        }
     }
-    Ok(survey.facts)
+    if survey.faults.is_empty() {
+        Ok(survey.facts)
+    } else {
+        Err(findings::error_of(engine.texts(), &survey.faults))
+    }
 }
 
 /// The lookups of one plan, and what they have found so far.
@@ -52,6 +70,10 @@ struct Survey<'a> {
     /// Steps are tables without rows here: enough to plan their readers.
     session: Session,
     schemas: BTreeMap<StepName, SchemaRef>,
+    /// What is wrong with the SQL.
+    faults: Vec<(SqlOf, SqlFault)>,
+    /// Steps whose columns nobody can know, because of that.
+    unknown: BTreeSet<StepName>,
 }
 
 impl Survey<'_> {
@@ -102,12 +124,31 @@ impl Survey<'_> {
             let snapshot = self.lake_table(table).await?;
             self.facts.snapshots.insert(table.clone(), snapshot);
         }
-        let frame = self.session.query(&transform.sql).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let answer = self.session.columns_of_query(&transform.sql).await;
+        let schema = match answer.map_err(of_sql) {
+            Ok(schema) => schema,
+            Err(faults) => {
+                self.note_transform(step, faults?);
+                return Ok(());
+            }
+        };
+        if let Some(twice) = twice(&schema) {
+            let twice = duplicate(twice);
+            self.note_transform(step, vec![twice]);
+            return Ok(());
+        }
         self.facts
             .transforms
             .insert(step.name.clone(), columns_of(&schema)?);
         self.learn(&step.name, &schema)
+    }
+
+    /// Notes what is wrong with a transform; what it returns is unknown from there on.
+    fn note_transform(&mut self, step: &Step, faults: Vec<SqlFault>) {
+        let of = SqlOf::Transform(self.pipeline.id.clone(), step.name.clone());
+        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
+        self.faults.extend(faults);
+        self.unknown.insert(step.name.clone());
     }
 
     async fn lake_table(&self, table: &TableRef) -> Result<Option<i64>> {
@@ -129,29 +170,37 @@ impl Survey<'_> {
         let Some(schema) = self.schemas.get(&check.on).cloned() else {
             return Ok(());
         };
-        let checked = self.checked(check);
+        let checked = self.checked(check).clone();
         for rule in &check.rules {
-            let planned = if rule.aggregate {
-                self.about_all(&rule.expect, checked).await
-            } else {
-                RowCondition::plan(&self.session, &rule.expect, &schema).map(drop)
-            };
-            planned.map_err(|error| error.with("rule", &rule.name))?;
+            let faults = self.condition(&rule.expect, &checked).await;
+            let faults = faults.map_err(|error| error.with("rule", &rule.name))?;
+            if faults.is_empty() && !rule.aggregate {
+                RowCondition::plan(&self.session, &rule.expect, &schema)
+                    .map_err(|error| error.with("rule", &rule.name))?;
+            }
+            let (pipeline, step) = (self.pipeline.id.clone(), step.name.clone());
+            let of = SqlOf::Rule(pipeline, step, rule.name.clone());
+            let faults = faults.into_iter().map(|fault| (of.clone(), fault));
+            self.faults.extend(faults);
         }
         self.schemas.insert(step.name.clone(), schema);
         Ok(())
     }
 
-    /// A condition about all rows is a query of one column that is true or false.
-    async fn about_all(&self, expect: &str, checked: &StepName) -> Result<()> {
-        let sql = format!("SELECT ({expect}) AS expected FROM \"{checked}\"");
-        let frame = self.session.query(&sql).await?;
-        match frame.schema().as_arrow().fields().first() {
-            Some(field) if *field.data_type() != DataType::Boolean => {
-                Err(not_a_condition(field.data_type()))
-            }
-            _ => Ok(()),
-        }
+    /// What is wrong with a condition: it is planned as a query of one column that is true or false.
+    async fn condition(&self, expect: &str, checked: &StepName) -> Result<Vec<SqlFault>> {
+        // On lines of its own it may end in a comment, and places in it are one line off.
+        let sql = format!("SELECT (\n{expect}\n) AS expected FROM \"{checked}\"");
+        let schema = match self.session.columns_of_query(&sql).await.map_err(of_sql) {
+            Ok(schema) => schema,
+            Err(faults) => return Ok(faults?.into_iter().map(one_line_up).collect()),
+        };
+        let field = schema.fields().first().map(|field| field.data_type());
+        let wrong = field.filter(|r#type| **r#type != DataType::Boolean);
+        Ok(wrong
+            .map(|r#type| no_condition(&r#type.to_string()))
+            .into_iter()
+            .collect())
     }
 
     /// The step that a check is about, through the checks in between: the name under which its rows are known.
@@ -196,6 +245,29 @@ impl Survey<'_> {
         self.facts.targets.insert(step.name.clone(), facts);
         Ok(())
     }
+}
+
+/// What an error says is wrong with SQL; the error itself where it is about something else.
+fn of_sql(error: Error) -> Result<Vec<SqlFault>> {
+    match faults_of(&error) {
+        [] => Err(error),
+        faults => Ok(faults.to_vec()),
+    }
+}
+
+fn one_line_up(fault: SqlFault) -> SqlFault {
+    let place = fault.place.and_then(|place| {
+        let line = place.line.checked_sub(1).filter(|line| *line > 0)?;
+        Some(SqlPlace { line, ..place })
+    });
+    SqlFault { place, ..fault }
+}
+
+/// A name that two columns have.
+fn twice(schema: &SchemaRef) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    let mut names = schema.fields().iter().map(|field| field.name().as_str());
+    names.find(|name| !seen.insert(*name))
 }
 
 /// A full read of what an extract names.

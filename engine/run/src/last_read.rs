@@ -1,13 +1,19 @@
-//! How far an extract has been read: what the targets of its rows say.
+//! How far an extract has been read: what the targets of its rows say, each of which remembers it in the commit of the
+//! rows themselves.
+//!
+//! Knows what a lake's table and what another system's remembers. Asks the log only about tables that were last loaded
+//! before other systems remembered more than runs.
 
-use connectors::{Error, ErrorKind, Result, Watermark};
+use std::fmt::Display;
+
+use connectors::{Error, ErrorKind, Remembered, Result, Stamp, Watermark, registry};
 use serde::{Deserialize, Serialize};
 use spec::graph::Graph;
 use spec::model::{
-    ConnectionName, Extract, ExtractMode, From, Load, LoadMode, Pipeline, Step, StepKind, StepName,
-    TableRef, Target,
+    ConnectionName, Extract, ExtractMode, From, Load, Pipeline, PipelineId, Step, StepKind,
+    StepName, TableRef, Target,
 };
-use spec::plan::{Action, PlannedExtract};
+use spec::plan::{Action, Plan, PlannedExtract, PlannedLoad, PlannedStep};
 
 use crate::engine::Engine;
 use crate::open::table_id;
@@ -28,7 +34,28 @@ struct Origin {
     column: Option<String>,
 }
 
+impl Kept {
+    fn read(text: &str, table: impl Display) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidData,
+                "a watermark that a table remembers cannot be read",
+            )
+            .with("table", table)
+            .caused_by(error)
+        })
+    }
+}
+
 impl Origin {
+    fn of(extract: &Extract) -> Self {
+        let column = match &extract.mode {
+            ExtractMode::Incremental(by) => by.column.as_ref(),
+            ExtractMode::Full => None,
+        };
+        Self::new(&extract.connection, &extract.from, column)
+    }
+
     fn new(connection: &ConnectionName, from: &From, column: Option<&String>) -> Self {
         let table = match from {
             From::Table(table) => Some(table.clone()),
@@ -52,6 +79,11 @@ pub(crate) fn kept(extract: &PlannedExtract) -> Option<String> {
     serde_json::to_string(&kept).ok()
 }
 
+/// How far the extract had been read, of which a commit keeps this.
+pub(crate) fn kept_until(text: &str, table: impl Display) -> Result<Watermark> {
+    watermark::from_json(&Kept::read(text, table)?.until)
+}
+
 /// How far an extract has been read. All targets that its rows reach must agree, since one window has to serve them all.
 pub(crate) async fn last_read(
     engine: &Engine,
@@ -68,8 +100,7 @@ pub(crate) async fn last_read(
         if !extracts.contains(&step.name) {
             continue;
         }
-        one_window(pipeline, load, &extracts)?;
-        let here = said_by(engine, pipeline, load, step).await?;
+        let here = said_by(engine, pipeline, (&reader.name, load), step).await?;
         match &said {
             Some((other, there)) if *there != here => return Err(disagree(other, &reader.name)),
             _ => said = Some((&reader.name, here)),
@@ -78,26 +109,10 @@ pub(crate) async fn last_read(
     Ok(said.and_then(|(_, watermark)| watermark))
 }
 
-/// Rows that are read again are known by the key of their window: an append can know the rows of one.
-fn one_window(pipeline: &Pipeline, load: &Load, extracts: &[StepName]) -> Result<()> {
-    let incremental = pipeline.steps.iter().filter(|step| {
-        extracts.contains(&step.name)
-            && matches!(&step.kind, StepKind::Extract(extract) if extract.mode != ExtractMode::Full)
-    });
-    if load.mode == LoadMode::Append && incremental.count() > 1 {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            "an append has the rows of more than one incremental extract",
-        )
-        .help("load each of them into a table of its own, and read those tables together"));
-    }
-    Ok(())
-}
-
 async fn said_by(
     engine: &Engine,
     pipeline: &Pipeline,
-    load: &Load,
+    (name, load): (&StepName, &Load),
     step: &Step,
 ) -> Result<Option<Watermark>> {
     let StepKind::Extract(extract) = &step.kind else {
@@ -105,23 +120,157 @@ async fn said_by(
     };
     match &load.target {
         Target::Lake(table) => said_by_table(engine, pipeline, table, step, extract).await,
-        // Other systems keep no watermarks of ours: the last run that succeeded says what it read.
-        Target::Connection { .. } => {
-            let Some(plan) = engine.last_success(&pipeline.id).await? else {
-                return Ok(None);
+        Target::Connection { connection, table } => {
+            let remembered = remembered(engine, connection, table).await?;
+            let asked = Asked {
+                pipeline,
+                load: name,
+                table,
+                step,
+                extract,
             };
-            let planned = plan.step(&step.name).map(|step| &step.action);
-            let Some(Action::Extract(planned)) = planned else {
-                return Ok(None);
-            };
-            let Some(window) = &planned.window else {
-                return Ok(None);
-            };
-            let of = Origin::new(&planned.connection, &planned.from, window.column.as_ref());
-            same_origin(&of, extract, &step.name)?;
-            window.until.as_ref().map(watermark::from_json).transpose()
+            asked.said_by_connection(engine, &remembered).await
         }
     }
+}
+
+/// What another system remembers of a table.
+async fn remembered(
+    engine: &Engine,
+    name: &ConnectionName,
+    table: &str,
+) -> Result<Vec<Remembered>> {
+    let spec = engine.project().connections.get(name);
+    let capability = spec.and_then(|spec| Some(registry::find(&spec.connector)?.capability()));
+    let remembers = capability.and_then(|capability| capability.sink);
+    if !remembers.is_some_and(|sink| sink.remembers) {
+        return Err(forgets(name, table));
+    }
+    let connection = engine.connection(name).await?;
+    match connection.sink() {
+        Some(sink) => sink.remembered(table).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A question to a table of another system: how far this load has read this extract.
+struct Asked<'a> {
+    pipeline: &'a Pipeline,
+    load: &'a StepName,
+    table: &'a str,
+    step: &'a Step,
+    extract: &'a Extract,
+}
+
+impl Asked<'_> {
+    async fn said_by_connection(
+        &self,
+        engine: &Engine,
+        remembered: &[Remembered],
+    ) -> Result<Option<Watermark>> {
+        let newest = of_load(remembered, &self.pipeline.id, self.load).next();
+        let step = self.step.name.as_str();
+        if let Some(text) = newest.and_then(|(_, stamp)| stamp.watermarks.get(step)) {
+            let kept = Kept::read(text, self.table)?;
+            same_origin(&kept.of, self.extract, &self.step.name)?;
+            return watermark::from_json(&kept.until).map(Some);
+        }
+        // Others may load the same table; what reads the same thing under another name is this load, renamed.
+        let origin = Origin::of(self.extract);
+        for stamp in remembered.iter().filter_map(|commit| commit.stamp.as_ref()) {
+            for text in stamp.watermarks.values() {
+                if Kept::read(text, self.table)?.of == origin {
+                    let by = format!("{} of {}", stamp.load, stamp.pipeline);
+                    return Err(renamed(self.table, self.step, &by));
+                }
+            }
+        }
+        if !remembered
+            .iter()
+            .any(|commit| by_run_only(commit, self.load))
+        {
+            return Ok(None);
+        }
+        let Some(plan) = engine.last_success(&self.pipeline.id).await? else {
+            return Err(unknown(self.table));
+        };
+        self.said_by_plan(&plan)
+    }
+
+    /// What a run of the log read, for tables that were loaded before they remembered watermarks.
+    fn said_by_plan(&self, plan: &Plan) -> Result<Option<Watermark>> {
+        let planned = plan.step(&self.step.name).map(|step| &step.action);
+        let Some(Action::Extract(planned)) = planned else {
+            return Ok(None);
+        };
+        let Some(window) = &planned.window else {
+            return Ok(None);
+        };
+        let of = Origin::new(&planned.connection, &planned.from, window.column.as_ref());
+        same_origin(&of, self.extract, &self.step.name)?;
+        window.until.as_ref().map(watermark::from_json).transpose()
+    }
+}
+
+/// The commits of a load and their stamps, the newest first.
+fn of_load<'a>(
+    remembered: &'a [Remembered],
+    pipeline: &PipelineId,
+    load: &StepName,
+) -> impl Iterator<Item = (&'a Remembered, &'a Stamp)> {
+    let pipeline = pipeline.to_string();
+    remembered.iter().filter_map(move |commit| {
+        let stamp = commit.stamp.as_ref()?;
+        let mine = stamp.pipeline == pipeline && stamp.load == load.as_str();
+        mine.then_some((commit, stamp))
+    })
+}
+
+/// Whether a commit is of this load, by the name of its run alone.
+fn by_run_only(commit: &Remembered, load: &StepName) -> bool {
+    commit.stamp.is_none() && commit.run.ends_with(&format!("-{load}"))
+}
+
+/// The commit that a load's rows go on from: the newest that its table remembers. Refuses where that is not the one that
+/// the plan was made on, as when two machines without a common state run the same pipeline.
+pub(crate) fn goes_on_from(
+    plan: &Plan,
+    step: &PlannedStep,
+    load: &PlannedLoad,
+    remembered: &[Remembered],
+) -> Result<Option<i64>> {
+    let newest = of_load(remembered, &plan.pipeline, &step.name).next();
+    for name in &load.watermarks_of {
+        let Some(Action::Extract(extract)) = plan.step(name).map(|step| &step.action) else {
+            continue;
+        };
+        let planned = extract
+            .window
+            .as_ref()
+            .and_then(|window| window.last.as_ref());
+        let text = newest.and_then(|(_, stamp)| stamp.watermarks.get(name.as_str()));
+        if text.is_none()
+            && remembered
+                .iter()
+                .any(|commit| by_run_only(commit, &step.name))
+        {
+            continue;
+        }
+        let now = match text {
+            Some(text) => Some(Kept::read(text, name)?.until),
+            None => None,
+        };
+        if planned != now.as_ref() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the table has been loaded further since the plan was made",
+            )
+            .with("extract", name)
+            .help("run the pipeline again: it goes on from there")
+            .retry(false));
+        }
+    }
+    Ok(newest.map(|(commit, _)| commit.position))
 }
 
 async fn said_by_table(
@@ -140,24 +289,13 @@ async fn said_by_table(
             _ => Ok(None),
         };
     };
-    let kept: Kept = serde_json::from_str(&text).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidData,
-            "a watermark in a snapshot cannot be read",
-        )
-        .with("table", table)
-        .caused_by(error)
-    })?;
+    let kept = Kept::read(&text, table)?;
     same_origin(&kept.of, extract, &step.name)?;
     watermark::from_json(&kept.until).map(Some)
 }
 
 fn same_origin(of: &Origin, extract: &Extract, step: &StepName) -> Result<()> {
-    let column = match &extract.mode {
-        ExtractMode::Incremental(by) => by.column.as_ref(),
-        ExtractMode::Full => None,
-    };
-    if *of == Origin::new(&extract.connection, &extract.from, column) {
+    if *of == Origin::of(extract) {
         return Ok(());
     }
     let read = of.table.as_deref().unwrap_or("a query");
@@ -170,7 +308,7 @@ fn same_origin(of: &Origin, extract: &Extract, step: &StepName) -> Result<()> {
     .retry(false))
 }
 
-fn renamed(table: &TableRef, step: &Step, pipeline: &str) -> Error {
+fn renamed(table: impl Display, step: &Step, pipeline: &str) -> Error {
     Error::new(
         ErrorKind::Conflict,
         format!("`{table}` has rows of another incremental extract, and `{}` would read everything again", step.name),
@@ -186,5 +324,22 @@ fn disagree(one: &StepName, other: &StepName) -> Error {
         format!("the loads `{one}` and `{other}` have read to different places"),
     )
     .help("give the new load a pipeline of its own, or start both anew with new tables")
+    .retry(false)
+}
+
+fn forgets(connection: &ConnectionName, table: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("`{table}` in {connection} cannot remember how far its rows have been read"),
+    )
+    .help("load rows of an incremental extract into a table of the lake or a database, or read with `mode: full`")
+}
+
+fn unknown(table: &str) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("`{table}` was loaded by an earlier version, and no run on record says how far"),
+    )
+    .help("bring the state of that version back for one run, or load into a new table")
     .retry(false)
 }

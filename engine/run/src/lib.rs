@@ -2,11 +2,15 @@
 //!
 //! Knows the clock, secrets, connectors, DataFusion and the lake. Never sees YAML: it gets a checked `Project`.
 
+mod abandon;
+mod ask;
 mod clock;
 mod connections;
 mod engine;
 mod execute;
 mod facts;
+mod findings;
+pub mod history;
 pub mod lake;
 mod last_read;
 mod open;
@@ -22,9 +26,12 @@ pub mod state;
 mod tls;
 mod watermark;
 
+pub use abandon::{AbandonedRun, AbandonedTable, NextRun};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use connectors::{BatchStream, Error, ErrorKind, Result};
 pub use engine::{Engine, Finding, LoadReport, RunReport, Settings};
+pub use findings::findings;
 pub use progress::{Progress, ProgressEvent, Silent};
 pub use project::{Loaded, Registry, load_project};
+pub use query::LEAST_MEMORY_BYTES;
 pub use tls::install_tls;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use connectors::{Error, ErrorKind, Incremental, Result, registry};
 use spec::model::Project;
-use spec::{Diagnostics, SourceFile};
+use spec::{Diagnostics, SourceFile, Texts};
 
 /// Folders that hold no specs: state, build output, version control.
 const SKIPPED: &[&str] = &["lake", "target", "node_modules"];
@@ -24,6 +24,8 @@ pub struct Loaded {
     pub project: Option<Project>,
     /// Everything that was found.
     pub diagnostics: Diagnostics,
+    /// Where its SQL stands.
+    pub texts: Texts,
     /// How many spec files there are.
     pub files: usize,
 }
@@ -45,10 +47,11 @@ pub fn load_project(root: &Path, environment: Option<&str>) -> Result<Loaded> {
                 .is_some_and(|end| end != "sql")
         })
         .count();
-    let (project, diagnostics) = spec::check(files, environment, &Registry);
+    let (project, diagnostics, texts) = spec::check(files, environment, &Registry);
     Ok(Loaded {
         project,
         diagnostics,
+        texts,
         files: specs,
     })
 }
@@ -153,6 +156,7 @@ impl spec::Connectors for Registry {
                 append: sink.append,
                 replace: sink.replace,
                 merge: sink.merge,
+                remembers: sink.remembers,
             }),
         })
     }

@@ -259,10 +259,7 @@ impl Engine {
             Err(_) => true,
         };
         if half || error.kind() == ErrorKind::CommitUnknown {
-            return Err(error.with(
-                "run",
-                format!("{}, open: run the pipeline again to finish it", chosen.run),
-            ));
+            return Err(open(chosen.run, error));
         }
         let event = if error.kind() == ErrorKind::Cancelled {
             RunEvent::Cancelled
@@ -289,6 +286,22 @@ fn report(done: Committed) -> LoadReport {
         rows: done.rows,
         snapshot: done.snapshot,
         already: done.already,
+    }
+}
+
+/// What is said of a run that ended its process and not itself.
+fn open(run: RunId, error: Error) -> Error {
+    let stays = Error::new(
+        error.kind(),
+        "the run has committed a part of what it was to commit, and stays open",
+    )
+    .with("run", run);
+    match error.kind() {
+        ErrorKind::Cancelled => stays.help("run the pipeline again to finish it"),
+        _ => stays.caused_by(error).help(format!(
+            "run the pipeline again to finish it; where that can never be, `lakewright runs abandon {run}` gives it up \
+             and says what that means"
+        )),
     }
 }
 

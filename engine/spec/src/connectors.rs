@@ -62,6 +62,10 @@ pub enum Incremental {
 
 /// What a sink can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing that a sink can do or not, apart from the others"
+)]
 pub struct SinkCapability {
     /// It adds rows.
     pub append: bool,
@@ -69,4 +73,6 @@ pub struct SinkCapability {
     pub replace: bool,
     /// It inserts and updates by key.
     pub merge: bool,
+    /// It keeps with the rows how far their extracts have been read.
+    pub remembers: bool,
 }

@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::diagnostic::Code;
+use crate::meaning;
 use crate::read::{MISSING_FIELD, SECRET_IN_CLEAR, UNKNOWN_FIELD, WRONG_VALUE};
 use crate::yaml::{DUPLICATE_KEY, TOO_LARGE, YAML_SYNTAX};
 
@@ -17,7 +18,7 @@ const READING: &[&Code] = &[
 ];
 
 fn all() -> impl Iterator<Item = &'static &'static Code> {
-    READING.iter().chain(check::CODES)
+    READING.iter().chain(check::CODES).chain(meaning::CODES)
 }
 
 /// What a code means and what to do about it; `None` where there is no such code.

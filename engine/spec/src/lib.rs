@@ -8,6 +8,7 @@ mod connectors;
 mod diagnostic;
 mod explain;
 pub mod graph;
+mod meaning;
 pub mod model;
 pub mod plan;
 mod read;
@@ -15,6 +16,7 @@ mod render;
 mod schemas;
 mod source;
 mod sql;
+mod text;
 mod written;
 mod yaml;
 
@@ -24,6 +26,8 @@ pub use connectors::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{codes, explain};
+pub use meaning::{SqlFault, SqlFaultKind, SqlOf, Texts, query_syntax};
 pub use read::nearest;
 pub use schemas::schemas;
 pub use source::SourceFile;
+pub use sql::Place as SqlPlace;

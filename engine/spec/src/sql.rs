@@ -23,11 +23,13 @@ const MAX_DEPTH: usize = 50;
 
 /// A place in the SQL text; lines and columns from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) line: u64,
-    pub(crate) column: u64,
-    /// How many characters.
-    pub(crate) length: u64,
+pub struct Place {
+    /// The line.
+    pub line: u64,
+    /// The column; it counts characters.
+    pub column: u64,
+    /// How many characters; what goes beyond the line does not count.
+    pub length: u64,
 }
 
 /// Why a text is not what it has to be.
@@ -285,7 +287,7 @@ impl Visitor for Reads {
         match statement {
             Statement::Query(_) if self.statements == 1 => ControlFlow::Continue(()),
             _ => {
-                let message = "this is no query, and a transform is one";
+                let message = "this is no query";
                 ControlFlow::Break(Box::new(not_a_query(message, Some(statement.span().start))))
             }
         }

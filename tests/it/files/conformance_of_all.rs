@@ -123,6 +123,7 @@ async fn memory_sinks_conform(connection: &dyn Connection) -> Result<(), Error> 
             first: first.clone(),
             second: second.clone(),
             both,
+            remembers: true,
         };
         conformance::sink(connection, &case).await?;
     }

@@ -118,10 +118,8 @@ async fn source_conforms(
 
 fn write(table: &str, mode: WriteMode, run: &str, options: &Value) -> Write {
     Write {
-        table: table.to_owned(),
-        mode,
-        run: run.to_owned(),
         options: options.clone(),
+        ..Write::new(table, mode, run)
     }
 }
 
@@ -136,7 +134,7 @@ async fn stage(
         .stage(write, rows.schema())
         .await?;
     stage.write(rows).await?;
-    stage.finish().await?.commit().await
+    stage.finish().await?.commit().await.map(drop)
 }
 
 async fn sinks_conform(connection: &dyn Connection, folder: &str) -> Result<(), Error> {
@@ -154,6 +152,7 @@ async fn sinks_conform(connection: &dyn Connection, folder: &str) -> Result<(), 
             first: first.clone(),
             second: second.clone(),
             both: both.clone(),
+            remembers: false,
         };
         conformance::sink(connection, &case).await?;
         let case = SinkCase {

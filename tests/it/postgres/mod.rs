@@ -12,6 +12,9 @@
 )]
 
 mod access;
+mod conforms;
+mod limits;
+mod mart;
 mod reading;
 mod writing;
 
@@ -19,7 +22,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray as _, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use connectors::{
     Comparison, Connection, Error, ErrorKind, From, Literal, Nulls, Opening, Predicate, Read,
@@ -93,7 +96,7 @@ impl Bench {
         let sink = self.connection.sink().unwrap();
         let mut stage = sink.stage(write, batch.schema()).await?;
         stage.write(batch).await?;
-        stage.finish().await?.commit().await
+        stage.finish().await?.commit().await.map(drop)
     }
 
     async fn text(&mut self, query: &str) -> Vec<String> {

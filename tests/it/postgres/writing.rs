@@ -13,12 +13,7 @@ fn orders(rows: &[(i32, &str)]) -> RecordBatch {
 }
 
 fn load(table: &str, mode: WriteMode, run: &str) -> Write {
-    Write {
-        table: table.to_owned(),
-        mode,
-        run: run.to_owned(),
-        options: Value::Null,
-    }
+    Write::new(table, mode, run)
 }
 
 #[tokio::test]

@@ -6,13 +6,17 @@ use clap::Command;
 
 use super::STYLES;
 
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Write specs",
         &["init", "validate", "explain", "schema", "connectors"],
     ),
     ("Run pipelines", &["plan", "run", "runs"]),
-    ("Look", &["query", "doctor", "help"]),
+    (
+        "Look at tables, and take them back",
+        &["query", "history", "diff", "tag", "rollback"],
+    ),
+    ("Look around", &["doctor", "help"]),
 ];
 
 /// The command with its list of subcommands in groups.

@@ -2,17 +2,23 @@
 //!
 //! Knows arguments and which command they mean; what a command does is in its file.
 
+mod abandon;
+mod anywhere;
 mod connectors;
+mod diff;
 mod doctor;
 mod explain;
 mod groups;
+mod history;
 mod init;
 mod plan;
 mod project;
 mod query;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
+mod tag;
 mod validate;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -82,6 +88,10 @@ enum Command {
     Run(run::Run),
     Runs(runs::Runs),
     Query(query::Query),
+    History(history::History),
+    Diff(diff::Diff),
+    Tag(tag::Tag),
+    Rollback(rollback::Rollback),
     Doctor(doctor::Doctor),
 }
 
@@ -99,7 +109,7 @@ pub(crate) struct Invocation {
 impl Invocation {
     /// Reads the arguments of the process; leaves with code 2 where they are wrong, with 0 after `--help`.
     pub(crate) fn from_arguments() -> Self {
-        let matches = groups::grouped(Arguments::command()).get_matches();
+        let matches = command().get_matches();
         match Arguments::from_arg_matches(&matches) {
             Ok(arguments) => Self { arguments },
             Err(error) => error.exit(),
@@ -128,9 +138,18 @@ impl Invocation {
             Command::Run(run) => run.execute(surroundings).await,
             Command::Runs(runs) => runs.execute().await,
             Command::Query(query) => query.execute().await,
+            Command::History(history) => history.execute().await,
+            Command::Diff(diff) => diff.execute().await,
+            Command::Tag(tag) => tag.execute().await,
+            Command::Rollback(rollback) => rollback.execute().await,
             Command::Doctor(doctor) => doctor.execute().await,
         }
     }
+}
+
+/// Everything that can be written on the command line.
+fn command() -> clap::Command {
+    groups::grouped(anywhere::taken_anywhere(Arguments::command()))
 }
 
 #[cfg(test)]
@@ -139,12 +158,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        groups::grouped(Arguments::command()).debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_command_is_in_a_group() {
-        let command = groups::grouped(Arguments::command());
+        let command = command();
         let help = groups::text(&command);
         for subcommand in command.get_subcommands() {
             assert!(
@@ -152,6 +171,50 @@ mod tests {
                 "{} is in no group",
                 subcommand.get_name()
             );
+        }
+    }
+
+    #[test]
+    fn a_project_may_be_named_before_the_command_and_after_it() {
+        for line in [
+            "lakewright --project shop --env prod --memory 1GiB run sales/orders",
+            "lakewright run sales/orders --memory 1GiB --project shop --env prod",
+            "lakewright --project shop run --env prod sales/orders --memory 1GiB",
+        ] {
+            let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+            let Command::Run(run) = Arguments::from_arg_matches(&matches).unwrap().command else {
+                unreachable!("`run` was written");
+            };
+            assert_eq!(run.project.project.to_str(), Some("shop"), "{line}");
+            assert_eq!(run.project.env.as_deref(), Some("prod"), "{line}");
+            assert_eq!(run.memory, 1 << 30, "{line}");
+        }
+        let matches =
+            command().try_get_matches_from("lakewright --project shop runs abandon 7".split(' '));
+        let Command::Runs(runs) = Arguments::from_arg_matches(&matches.unwrap())
+            .unwrap()
+            .command
+        else {
+            unreachable!("`runs` was written");
+        };
+        assert_eq!(runs.project.project.to_str(), Some("shop"));
+    }
+
+    #[test]
+    fn commands_without_a_project_do_not_show_one() {
+        for (name, shows) in [
+            ("run", true),
+            ("query", true),
+            ("init", false),
+            ("explain", false),
+        ] {
+            let mut command = command();
+            let help = command
+                .find_subcommand_mut(name)
+                .unwrap()
+                .render_long_help()
+                .to_string();
+            assert_eq!(help.contains("--project <DIR>"), shows, "{help}");
         }
     }
 }

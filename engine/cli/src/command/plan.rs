@@ -66,6 +66,12 @@ impl Plan {
             Some(name) => vec![project::pipeline(engine.project(), name)?],
             None => engine.graph().pipelines(),
         };
+        let planned = engine.project().pipelines.iter();
+        let note = project::unscheduled(
+            planned
+                .filter(|(id, _)| pipelines.contains(id))
+                .map(|(_, pipeline)| pipeline),
+        );
         let plans = interruptible(|_| async move { make(&engine, &pipelines).await }).await?;
         if let (Some(out), [plan]) = (&self.out, plans.as_slice()) {
             keep(plan, out)?;
@@ -73,7 +79,11 @@ impl Plan {
         match self.format {
             Format::Text => {
                 let texts: Vec<String> = plans.iter().map(render::plan::text).collect();
-                screen::answer(&texts.join("\n"))
+                screen::answer(&texts.join("\n"))?;
+                if let Some(note) = &note {
+                    screen::remark(note);
+                }
+                Ok(())
             }
             Format::Dot => screen::answer(&plans.iter().map(render::dot::text).collect::<String>()),
             Format::Json => screen::answer(&self.json(&plans)?),
@@ -93,12 +103,22 @@ impl Plan {
 
 async fn make(engine: &Engine, pipelines: &[PipelineId]) -> Result<Vec<Sealed>, Failure> {
     let mut plans = Vec::with_capacity(pipelines.len());
+    let mut wrong = false;
     for pipeline in pipelines {
-        let plan = engine
-            .plan(pipeline)
-            .await
-            .map_err(|error| error.with("pipeline", pipeline))?;
-        plans.push(plan);
+        match engine.plan(pipeline).await {
+            Ok(plan) => plans.push(plan),
+            Err(error) => match run::findings(&error) {
+                // What is wrong with the specs of several pipelines comes in one go.
+                Some(found) => {
+                    screen::remark(&render::error::findings(found));
+                    wrong = true;
+                }
+                None => return Err(error.with("pipeline", pipeline).into()),
+            },
+        }
+    }
+    if wrong {
+        return Err(Failure::Findings);
     }
     Ok(plans)
 }

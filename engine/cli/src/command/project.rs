@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use run::{Engine, Settings};
-use spec::model::{PipelineId, Project};
+use spec::Texts;
+use spec::model::{Pipeline, PipelineId, Project};
 
 use crate::exit::Failure;
+use crate::render::style::{NOTE, paint};
 use crate::screen;
 
 /// How much memory an engine may use when nobody says.
@@ -18,6 +20,7 @@ pub(super) const DEFAULT_MEMORY: usize = 2 << 30;
 pub(super) struct ProjectArguments {
     #[arg(
         long,
+        global = true,
         value_name = "DIR",
         default_value = ".",
         hide_default_value = true
@@ -26,34 +29,46 @@ pub(super) struct ProjectArguments {
     pub(super) project: PathBuf,
 
     /// The environment whose blocks replace those of the project, like `prod`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(super) env: Option<String>,
 }
 
 impl ProjectArguments {
     /// The project, checked. What it has findings about is printed on stderr.
-    fn load(&self) -> Result<Project, Failure> {
+    fn load(&self) -> Result<(Project, Texts), Failure> {
         let loaded = run::load_project(&self.project, self.env.as_deref())?;
         if !loaded.diagnostics.is_empty() {
             // `remark` takes the colours out again where nobody looks.
             screen::remark(loaded.diagnostics.render(true).trim_end());
         }
         match loaded.project {
-            Some(project) if !loaded.diagnostics.has_errors() => Ok(project),
+            Some(project) if !loaded.diagnostics.has_errors() => Ok((project, loaded.texts)),
             _ => Err(Failure::Findings),
         }
     }
 
     /// An engine for the project.
     pub(super) fn engine(&self, settings: Settings) -> Result<Engine, Failure> {
-        let project = self.load()?;
-        Ok(Engine::new(self.project.clone(), project, settings))
+        let (project, texts) = self.load()?;
+        Ok(Engine::new(self.project.clone(), project, texts, settings))
     }
 
     /// An engine for commands that do not run pipelines.
     pub(super) fn engine_to_look(&self) -> Result<Engine, Failure> {
         self.engine(settings(DEFAULT_MEMORY, None))
     }
+}
+
+/// What is to be said of pipelines that have a schedule.
+pub(super) fn unscheduled<'a>(mut pipelines: impl Iterator<Item = &'a Pipeline>) -> Option<String> {
+    pipelines
+        .any(|pipeline| pipeline.schedule.is_some())
+        .then(|| {
+            format!(
+                "{}: schedules are not run yet: start a pipeline with `lakewright run`",
+                paint(NOTE, "note")
+            )
+        })
 }
 
 /// Settings of an engine; one worker a core when `parallel` is left out.

@@ -3,14 +3,17 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt as _;
-use run::Engine;
+use run::history::AsOf;
+use run::{BatchStream, Engine};
 
 use crate::destination::Destination;
 use crate::exit::Failure;
 use crate::export::{Export, Form};
 use crate::interrupt::interruptible;
 use crate::render::amount::{counted, parse_bytes};
+use crate::render::history::moment as moment_text;
 use crate::render::rows::Table;
 use crate::screen;
 
@@ -24,11 +27,16 @@ use super::project::{self, ProjectArguments};
 #[command(after_help = "\
 Examples:
   lakewright query 'select ward_id, sum(visits) from medicine.visit_daily group by ward_id'
+  lakewright query 'select count(*) from medicine.visit_daily' --at 2026-01-31T18:00:00Z
   lakewright query 'select * from medicine.visit_daily' --format csv > visits.csv
   lakewright query 'select * from medicine.visit_daily' --out visits.parquet")]
 pub(super) struct Query {
     /// The query
     sql: String,
+
+    /// Read tables as they were: at a snapshot, a time or a name; `TABLE=MOMENT` for one table, and again for others
+    #[arg(long, value_name = "MOMENT")]
+    at: Vec<String>,
 
     /// How rows are written: lined up for people, or as CSV, one JSON object a line, Parquet. With --out it follows
     /// from the file's name
@@ -95,8 +103,23 @@ impl Query {
         })
     }
 
+    /// The answer's columns and rows; which snapshots it is of is said beside it.
+    async fn ask(&self, engine: &Engine) -> Result<(SchemaRef, BatchStream), Failure> {
+        if self.at.is_empty() {
+            return engine.query(&self.sql).await.map_err(refused);
+        }
+        let answer = engine
+            .query_as_of(&self.sql, &AsOf::read(&self.at)?)
+            .await
+            .map_err(refused)?;
+        for (table, moment) in &answer.read {
+            screen::remark(&format!("{table} at {}", moment_text(moment)));
+        }
+        Ok((answer.schema, answer.rows))
+    }
+
     async fn show(&self, engine: &Engine) -> Result<(), Failure> {
-        let (schema, mut batches) = engine.query(&self.sql).await?;
+        let (schema, mut batches) = self.ask(engine).await?;
         let mut table = Table::new(&schema, self.limit);
         while let Some(batch) = batches.try_next().await? {
             // What is not shown need not be computed.
@@ -119,7 +142,7 @@ impl Query {
     }
 
     async fn export(&self, engine: &Engine, form: Form) -> Result<(), Failure> {
-        let (schema, mut batches) = engine.query(&self.sql).await?;
+        let (schema, mut batches) = self.ask(engine).await?;
         let (destination, to) = Destination::open(self.out.as_deref())?;
         let mut export = Export::start(form, &schema, to)?;
         while let Some(batch) = batches.try_next().await? {
@@ -129,5 +152,13 @@ impl Query {
         destination.complete()?;
         screen::remark(&counted(rows, "row", "rows"));
         Ok(())
+    }
+}
+
+/// A query without a meaning is a mistake in the command line.
+fn refused(error: run::Error) -> Failure {
+    match run::findings(&error) {
+        Some(found) => Failure::Query(found.clone()),
+        None => error.into(),
     }
 }

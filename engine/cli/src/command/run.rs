@@ -51,16 +51,28 @@ pub(super) struct Run {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 
-    /// How much memory queries may use before they spill to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_bytes)]
-    memory: usize,
+    /// How much memory queries may use before they spill to disk; 32MiB at the least
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = memory)]
+    pub(super) memory: usize,
 
     /// How many threads compute; one a core when left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
 
     #[command(flatten)]
-    project: ProjectArguments,
+    pub(super) project: ProjectArguments,
+}
+
+/// Reads how much memory queries may use.
+fn memory(text: &str) -> Result<usize, String> {
+    let size = parse_bytes(text)?;
+    if size < run::LEAST_MEMORY_BYTES {
+        let least = run::LEAST_MEMORY_BYTES >> 20;
+        return Err(format!(
+            "queries cannot do with `{text}`: give them `{least}MiB` or more"
+        ));
+    }
+    Ok(size)
 }
 
 impl Run {
@@ -80,7 +92,12 @@ impl Run {
         }
         let display = Display::new(surroundings.bars.clone(), surroundings.log_format);
         let say = |text: &str| surroundings.bars.suspend(|| screen::remark(text));
-        interruptible_aloud(say, |cancel| each(engine, runs, display, cancel)).await
+        interruptible_aloud(say, |cancel| async move {
+            let done = each(&engine, runs, display, cancel).await;
+            engine.close().await;
+            done
+        })
+        .await
     }
 }
 
@@ -99,7 +116,7 @@ fn planned(engine: &Engine, name: Option<&str>, sealed: &Sealed) -> Result<Pipel
 }
 
 async fn each(
-    engine: Engine,
+    engine: &Engine,
     runs: Vec<(PipelineId, Option<Sealed>)>,
     display: Display,
     cancel: CancellationToken,

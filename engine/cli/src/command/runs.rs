@@ -1,23 +1,28 @@
 //! `lakewright runs`: what runs did.
 
 use connectors::{Error, ErrorKind};
-use run::state::RunRecord;
+use run::state::Standing;
 
 use crate::exit::Failure;
 use crate::interrupt::interruptible;
 use crate::render;
 use crate::screen;
 
+use super::abandon::Abandon;
 use super::project::{self, ProjectArguments};
 
 /// How many runs are searched for an ID.
 const SEARCHED: usize = 10_000;
 
-/// List runs, or show one: its steps, checks and commits
+/// List runs, show one with its steps, checks and commits, or give one up
 ///
-/// Status is derived from the log of the run, and never written anywhere. A run whose process died stands as `running`
-/// until its pipeline runs again.
+/// Status is derived, and never written anywhere: from the log of the run, and from the lock of its pipeline, which a
+/// process loses when it dies. `interrupted` is a run that nobody is at: its pipeline's next run goes on with it.
 #[derive(clap::Args)]
+#[command(
+    disable_help_subcommand = true,
+    override_usage = "lakewright runs [OPTIONS] [ID]\n       lakewright runs abandon [OPTIONS] <RUN_ID>"
+)]
 #[command(after_help = "\
 Examples:
   lakewright runs
@@ -25,6 +30,9 @@ Examples:
   lakewright runs 0192f0c1
   lakewright runs --format json | jq '.[] | select(.phase != \"succeeded\")'")]
 pub(super) struct Runs {
+    #[command(subcommand)]
+    action: Option<Action>,
+
     /// The run, or the beginning of its ID
     #[arg(conflicts_with = "pipeline")]
     id: Option<String>,
@@ -42,7 +50,12 @@ pub(super) struct Runs {
     format: Format,
 
     #[command(flatten)]
-    project: ProjectArguments,
+    pub(super) project: ProjectArguments,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    Abandon(Abandon),
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -53,6 +66,9 @@ enum Format {
 
 impl Runs {
     pub(super) async fn execute(self) -> Result<(), Failure> {
+        if let Some(Action::Abandon(abandon)) = self.action {
+            return abandon.execute(&self.project).await;
+        }
         let engine = self.project.engine_to_look()?;
         let pipeline = self
             .pipeline
@@ -64,40 +80,30 @@ impl Runs {
         } else {
             self.limit as usize
         };
-        let records =
+        let runs =
             interruptible(|_| async move { Ok(engine.runs(pipeline.as_ref(), most).await?) })
                 .await?;
         let text = match (&self.id, self.format) {
-            (Some(id), Format::Text) => render::runs::one(find(&records, id)?)?,
-            (Some(id), Format::Json) => json(&render::runs::json(find(&records, id)?)?),
-            (None, Format::Text) if records.is_empty() => {
+            (Some(id), Format::Text) => render::runs::one(find(&runs, id)?),
+            (Some(id), Format::Json) => render::runs::one_as_json(find(&runs, id)?)?,
+            (None, Format::Text) if runs.is_empty() => {
                 screen::remark("nothing has run yet");
                 return Ok(());
             }
-            (None, Format::Text) => render::runs::list(&records)?,
-            (None, Format::Json) => {
-                let runs: Vec<_> = records
-                    .iter()
-                    .map(render::runs::json)
-                    .collect::<Result<_, _>>()?;
-                json(&runs.into())
-            }
+            (None, Format::Text) => render::runs::list(&runs),
+            (None, Format::Json) => render::runs::list_as_json(&runs)?,
         };
         screen::answer(&text)
     }
 }
 
-fn json(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
-}
-
 /// The one run whose ID begins like this.
-fn find<'a>(records: &'a [RunRecord], id: &str) -> Result<&'a RunRecord, Failure> {
-    let mut found = records
+fn find<'a>(runs: &'a [Standing], id: &str) -> Result<&'a Standing, Failure> {
+    let mut found = runs
         .iter()
-        .filter(|record| record.run.to_string().starts_with(&id.to_lowercase()));
+        .filter(|run| run.run.to_string().starts_with(&id.to_lowercase()));
     match (found.next(), found.next()) {
-        (Some(record), None) => Ok(record),
+        (Some(run), None) => Ok(run),
         (Some(_), Some(_)) => Err(Failure::usage(format!(
             "several runs have an ID that begins with `{id}`"
         ))

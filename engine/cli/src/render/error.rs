@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use connectors::Error;
+use spec::Diagnostics;
 
 use super::style::{BAD, FAINT, NOTE, paint};
 use crate::exit::Failure;
@@ -23,8 +24,14 @@ pub(crate) fn failure(failure: &Failure) -> Option<String> {
             );
             Some(lines.join("\n"))
         }
-        Failure::World(error) => Some(world(error)),
+        Failure::Query(found) => Some(findings(found)),
+        Failure::World(error) => Some(run::findings(error).map_or_else(|| world(error), findings)),
     }
+}
+
+/// What a user wrote wrong, as `validate` shows it.
+pub(crate) fn findings(found: &Diagnostics) -> String {
+    found.render(true).trim_end().to_owned()
 }
 
 /// An error of the world.

@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind};
-use run::state::status::{self, Phase};
-use run::state::{RunRecord, RunStatus};
+use run::state::status::Phase;
+use run::state::{RunStatus, Standing};
 
 use super::amount::{bytes, count, counted, duration};
 use super::style::{BAD, CARE, FAINT, GOOD, NOTE, STRONG, paint};
 use super::table::{Align, Columns};
 
 /// A line for each run.
-pub(crate) fn list(records: &[RunRecord]) -> Result<String, Error> {
+pub(crate) fn list(runs: &[Standing]) -> String {
     let aligns = vec![
         Align::Left,
         Align::Left,
@@ -24,34 +24,38 @@ pub(crate) fn list(records: &[RunRecord]) -> Result<String, Error> {
     let mut columns = Columns::new(aligns);
     let titles = ["run", "pipeline", "status", "started (UTC)", "took", "rows"];
     columns.row(titles.iter().map(|title| paint(STRONG, title)).collect());
-    for record in records {
-        let status = status_of(record)?;
+    for Standing {
+        run,
+        pipeline,
+        status,
+    } in runs
+    {
         columns.row(vec![
-            record.run.to_string(),
-            record.pipeline.to_string(),
+            run.to_string(),
+            pipeline.to_string(),
             word(&status.phase),
             status.started.format("%Y-%m-%d %H:%M:%S").to_string(),
-            took(&status).map(duration).unwrap_or_default(),
+            took(status).map(duration).unwrap_or_default(),
             count(status.rows),
         ]);
     }
-    Ok(columns.text())
+    columns.text()
 }
 
 /// Everything about one run.
-pub(crate) fn one(record: &RunRecord) -> Result<String, Error> {
-    let status = status_of(record)?;
-    let mut text = format!("{}  {}\n", paint(STRONG, record.run), word(&status.phase));
+pub(crate) fn one(run: &Standing) -> String {
+    let status = &run.status;
+    let mut text = format!("{}  {}\n", paint(STRONG, run.run), word(&status.phase));
     let mut fact = |label: &str, value: &str| {
         let _ = writeln!(text, "  {}  {value}", paint(FAINT, format!("{label:<8}")));
     };
-    fact("pipeline", &record.pipeline.to_string());
+    fact("pipeline", &run.pipeline.to_string());
     fact("trigger", &status.trigger);
     fact(
         "started",
         &status.started.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
     );
-    if let Some(took) = took(&status) {
+    if let Some(took) = took(status) {
         fact("took", &duration(took));
     }
     if status.attempts > 1 {
@@ -60,32 +64,39 @@ pub(crate) fn one(record: &RunRecord) -> Result<String, Error> {
     match &status.phase {
         Phase::Failed { kind, message } => fact("because", &format!("{message} ({kind})")),
         Phase::Abandoned { why } => fact("because", why),
+        Phase::Interrupted => fact(
+            "because",
+            &format!(
+                "nobody is at it: `lakewright run {}` goes on with it",
+                run.pipeline
+            ),
+        ),
         Phase::Running | Phase::Succeeded | Phase::Cancelled => {}
     }
     for (title, rows) in [
-        ("steps", steps(&status)),
-        ("checks", checks(&status)),
-        ("commits", commits(&status)),
+        ("steps", steps(status)),
+        ("checks", checks(status)),
+        ("commits", commits(status)),
     ] {
         if !rows.is_empty() {
             let _ = write!(text, "\n{}\n{rows}", paint(STRONG, title));
         }
     }
-    Ok(text)
+    text
 }
 
 /// The same for machines.
-pub(crate) fn json(record: &RunRecord) -> Result<serde_json::Value, Error> {
-    let mut object = serde_json::Map::new();
-    object.insert("run".into(), record.run.to_string().into());
-    object.insert("pipeline".into(), record.pipeline.to_string().into());
-    let status = serde_json::to_value(status_of(record)?).map_err(|error| {
-        Error::new(ErrorKind::Internal, "a run could not be written as JSON").caused_by(error)
-    })?;
-    if let serde_json::Value::Object(status) = status {
-        object.extend(status);
-    }
-    Ok(object.into())
+pub(crate) fn one_as_json(run: &Standing) -> Result<String, Error> {
+    serde_json::to_string_pretty(run).map_or_else(unwritable, |text| Ok(text + "\n"))
+}
+
+/// A list for machines.
+pub(crate) fn list_as_json(runs: &[Standing]) -> Result<String, Error> {
+    serde_json::to_string_pretty(runs).map_or_else(unwritable, |text| Ok(text + "\n"))
+}
+
+fn unwritable(error: serde_json::Error) -> Result<String, Error> {
+    Err(Error::new(ErrorKind::Internal, "a run could not be written as JSON").caused_by(error))
 }
 
 fn steps(status: &RunStatus) -> String {
@@ -152,26 +163,15 @@ fn commits(status: &RunStatus) -> String {
 }
 
 fn word(phase: &Phase) -> String {
-    match phase {
-        Phase::Running => paint(NOTE, "running"),
-        Phase::Succeeded => paint(GOOD, "succeeded"),
-        Phase::Failed { .. } => paint(BAD, "failed"),
-        Phase::Cancelled => paint(CARE, "cancelled"),
-        Phase::Abandoned { .. } => paint(CARE, "abandoned"),
-    }
+    let style = match phase {
+        Phase::Running => NOTE,
+        Phase::Succeeded => GOOD,
+        Phase::Failed { .. } => BAD,
+        Phase::Interrupted | Phase::Cancelled | Phase::Abandoned { .. } => CARE,
+    };
+    paint(style, phase.as_str())
 }
 
 fn took(status: &RunStatus) -> Option<Duration> {
     (status.finished? - status.started).to_std().ok()
-}
-
-fn status_of(record: &RunRecord) -> Result<RunStatus, Error> {
-    status::of(&record.events).map_err(|illegal| {
-        Error::new(
-            ErrorKind::InvalidData,
-            "the log of a run tells a story that cannot be",
-        )
-        .with("run", record.run)
-        .caused_by(illegal)
-    })
 }

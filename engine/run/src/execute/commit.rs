@@ -63,11 +63,11 @@ impl Attempt<'_> {
         let StagedLoad {
             step,
             target,
-            mut rows,
+            rows: _,
             staging,
             watermarks_of,
         } = load;
-        let (snapshot, already) = match staging {
+        let (snapshot, rows, already) = match staging {
             Staging::Lake(staged) => {
                 let stamp = Stamp {
                     run: self.run.to_owned(),
@@ -77,8 +77,7 @@ impl Attempt<'_> {
                     now_ms: self.engine.now().timestamp_millis(),
                 };
                 let done = staged.commit(&stamp).await?;
-                rows = done.rows;
-                (Some(done.snapshot_id), done.already)
+                (Some(done.snapshot_id), done.rows, done.already)
             }
             Staging::Connection {
                 connection,
@@ -90,10 +89,8 @@ impl Attempt<'_> {
                     Some(sink) => sink.committed(&write).await?,
                     None => false,
                 };
-                if !already {
-                    staged.commit().await?;
-                }
-                (None, already)
+                let rows = if already { 0 } else { staged.commit().await? };
+                (None, rows, already)
             }
         };
         Ok(Committed {
@@ -120,6 +117,16 @@ impl Attempt<'_> {
         load.mode == LoadMode::Append
             && load.change == Change::Unchanged
             && load.watermarks_of.iter().all(stands)
+    }
+
+    /// What another system remembers of a load from its commit on.
+    pub(super) fn stamp(&self, load: &StepName, extracts: &[StepName]) -> connectors::Stamp {
+        connectors::Stamp {
+            pipeline: self.plan.pipeline.to_string(),
+            load: load.to_string(),
+            fingerprint: self.plan.fingerprint.to_string(),
+            watermarks: self.watermarks(extracts),
+        }
     }
 
     /// How far the extracts of a load have been read once it is committed.

@@ -61,9 +61,9 @@ impl Attempt<'_> {
         })
     }
 
-    /// The window of the incremental extract that a step's rows come from. There is one at most: plans with more are
-    /// refused.
-    fn window_above(&self, step: &StepName) -> Option<&PlannedWindow> {
+    /// The window of the incremental extract that a step's rows come from. There is one at most: specs with more are
+    /// refused (`two-increments`).
+    pub(super) fn window_above(&self, step: &StepName) -> Option<&PlannedWindow> {
         let step = self.plan.step(step)?;
         match &step.action {
             Action::Extract(extract) => extract.window.as_ref(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use connectors::{BatchStream, Error, ErrorKind, Result, Write};
+use connectors::{BatchStream, Error, ErrorKind, KnownBy, Result, Write};
 use futures::StreamExt;
 use spec::model::{ConnectionName, LoadMode, OnSchemaChange, Reaction, StepName, TableRef, Target};
 use spec::plan::{PlannedLoad, PlannedStep};
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::executor::{Attempt, Executor, sizes};
 use super::rows::Rows;
 use crate::lake::{self, StageRequest, Staged, WriteMode};
+use crate::last_read::goes_on_from;
 use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
 
@@ -31,7 +32,7 @@ pub(super) enum Staging {
     /// In another system, which remembers the run.
     Connection {
         connection: ConnectionName,
-        write: Write,
+        write: Box<Write>,
         staged: Box<dyn connectors::Staged>,
     },
 }
@@ -151,7 +152,13 @@ impl Attempt<'_> {
                 "this connection cannot be written to",
             )
         })?;
-        let write = write_of(load, table, self.run, &step.name);
+        let remembered = sink.remembered(table).await?;
+        let write = Write {
+            known_by: self.known_by(step, load),
+            stamp: Some(self.stamp(&step.name, &load.watermarks_of)),
+            after: goes_on_from(self.plan, step, load, &remembered)?,
+            ..write_of(load, table, self.run, &step.name)
+        };
         let mut stage = sink.stage(&write, rows.schema()).await?;
         let streams = rows.into_streams(self.engine.parallel()).await?;
         let mut all: BatchStream = futures::stream::select_all(streams).boxed();
@@ -168,7 +175,7 @@ impl Attempt<'_> {
             rows: written,
             staging: Staging::Connection {
                 connection: name.clone(),
-                write,
+                write: Box::new(write),
                 staged,
             },
             watermarks_of: load.watermarks_of.clone(),
@@ -176,18 +183,31 @@ impl Attempt<'_> {
     }
 }
 
-/// The write that a planned load asks another system for.
+impl Attempt<'_> {
+    /// How the rows of an append that are read again at the edge of their window are known.
+    fn known_by(&self, step: &PlannedStep, load: &PlannedLoad) -> Option<KnownBy> {
+        let window = match load.mode {
+            LoadMode::Append => self.window_above(&step.name)?,
+            LoadMode::Replace | LoadMode::Merge { .. } => return None,
+        };
+        Some(KnownBy {
+            key: window.edge.key()?.to_vec(),
+            watermark: window.column.clone()?,
+        })
+    }
+}
+
+/// The write that a planned load asks another system for: by it the system knows whether it has taken it.
 pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &StepName) -> Write {
+    let mode = match &load.mode {
+        LoadMode::Append => connectors::WriteMode::Append,
+        LoadMode::Replace => connectors::WriteMode::Replace,
+        LoadMode::Merge { key } => connectors::WriteMode::Merge { key: key.clone() },
+    };
     Write {
-        table: table.to_owned(),
-        mode: match &load.mode {
-            LoadMode::Append => connectors::WriteMode::Append,
-            LoadMode::Replace => connectors::WriteMode::Replace,
-            LoadMode::Merge { key } => connectors::WriteMode::Merge { key: key.clone() },
-        },
-        // Two loads of one run may write to the same system.
-        run: format!("{run}-{step}"),
         options: load.options.clone(),
+        // Two loads of one run may write to the same system.
+        ..Write::new(table, mode, format!("{run}-{step}"))
     }
 }
 

@@ -73,7 +73,7 @@ impl Rows {
                     .collect())
             }
             Self::Streams { streams, .. } => Ok(streams),
-            Self::Kept { spool, .. } => spool.streams(),
+            Self::Kept { spool, .. } => Ok(spool.streams()),
         }
     }
 }

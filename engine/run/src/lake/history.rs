@@ -60,8 +60,16 @@ pub struct LastRun {
 }
 
 /// The snapshots of `main`, newest first, as far back as they have not expired.
-fn lineage(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
-    std::iter::successors(metadata.current_snapshot(), |snapshot| {
+pub(super) fn lineage(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
+    lineage_of(metadata, metadata.current_snapshot())
+}
+
+/// A snapshot and those it was made on, newest first, as far back as they have not expired.
+fn lineage_of<'a>(
+    metadata: &'a TableMetadata,
+    snapshot: Option<&'a SnapshotRef>,
+) -> impl Iterator<Item = &'a SnapshotRef> {
+    std::iter::successors(snapshot, |snapshot| {
         snapshot
             .parent_snapshot_id()
             .and_then(|parent| metadata.snapshot_by_id(parent))
@@ -73,6 +81,12 @@ fn property<'a>(snapshot: &'a SnapshotRef, key: &str) -> Option<&'a String> {
     snapshot.summary().additional_properties.get(key)
 }
 
+/// The run that made a snapshot, and its pipeline.
+pub(super) fn made_by(snapshot: &SnapshotRef) -> Option<(&str, &str)> {
+    let run = property(snapshot, RUN)?.as_str();
+    Some((run, property(snapshot, PIPELINE)?.as_str()))
+}
+
 /// The snapshot this run made, where it is part of `main`.
 pub(super) fn committed<'a>(metadata: &'a TableMetadata, run: &str) -> Option<&'a SnapshotRef> {
     lineage(metadata).find(|snapshot| property(snapshot, RUN).is_some_and(|found| found == run))
@@ -80,8 +94,18 @@ pub(super) fn committed<'a>(metadata: &'a TableMetadata, run: &str) -> Option<&'
 
 /// The newest watermark of a step of a pipeline.
 pub(super) fn watermark(metadata: &TableMetadata, pipeline: &str, step: &str) -> Option<String> {
+    watermark_of(metadata, metadata.current_snapshot(), pipeline, step)
+}
+
+/// The newest watermark of a step of a pipeline when a snapshot was the newest.
+pub(super) fn watermark_of(
+    metadata: &TableMetadata,
+    snapshot: Option<&SnapshotRef>,
+    pipeline: &str,
+    step: &str,
+) -> Option<String> {
     let key = format!("{WATERMARK}{step}");
-    lineage(metadata)
+    lineage_of(metadata, snapshot)
         .filter(|snapshot| property(snapshot, PIPELINE).is_some_and(|found| found == pipeline))
         .find_map(|snapshot| property(snapshot, &key).cloned())
 }
@@ -107,7 +131,10 @@ pub(super) fn last_run(metadata: &TableMetadata) -> Option<LastRun> {
 
 /// A count from a snapshot's summary.
 pub(super) fn count(snapshot: &SnapshotRef, key: &str) -> u64 {
-    property(snapshot, key)
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0)
+    known_count(snapshot, key).unwrap_or(0)
+}
+
+/// A count from a snapshot's summary, where it has it.
+pub(super) fn known_count(snapshot: &SnapshotRef, key: &str) -> Option<u64> {
+    property(snapshot, key)?.parse().ok()
 }

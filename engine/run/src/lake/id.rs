@@ -1,6 +1,7 @@
 //! The name of a table in the lake.
 
 use std::fmt;
+use std::str::FromStr;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::{NamespaceIdent, TableIdent};
@@ -41,5 +42,21 @@ impl TableId {
 impl fmt::Display for TableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+impl FromStr for TableId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.rsplit_once('.') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self::new(namespace, name))
+            }
+            _ => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("`{text}` is not a table: write `namespace.table`"),
+            )),
+        }
     }
 }

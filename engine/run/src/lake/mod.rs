@@ -5,13 +5,16 @@
 
 mod catalog;
 mod commit;
+mod diff;
 mod failure;
 mod history;
 mod id;
 mod options;
 mod partition;
+mod refs;
 mod scan;
 mod schema;
+mod snapshots;
 mod stage;
 mod storage;
 mod table;
@@ -23,10 +26,13 @@ use connectors::Result;
 
 use self::catalog::Catalog;
 pub use self::commit::Committed;
+pub use self::diff::{DiffFiles, PairedColumn, SnapshotDiff};
 pub use self::history::{LastRun, Stamp};
 pub use self::id::TableId;
 pub use self::options::{CatalogOptions, RestOptions, S3Options, WarehouseOptions};
+pub use self::refs::{At, Moment, RefKind, Reference, TagName};
 pub use self::schema::{Column, Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
+pub use self::snapshots::SnapshotInfo;
 pub use self::stage::{
     DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, WriteMode, check_layout,
     schema_change,
@@ -73,5 +79,10 @@ impl Lake {
         let catalog = self.catalog.probe().await?;
         let warehouse = self.warehouse.probe().await?;
         Ok(format!("{catalog}; warehouse {warehouse}"))
+    }
+
+    /// Closes the catalog. Nothing can be asked after it.
+    pub async fn close(&self) {
+        self.catalog.close().await;
     }
 }

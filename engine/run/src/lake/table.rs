@@ -106,6 +106,11 @@ impl LakeTable {
         let Some(id) = snapshot.filter(|id| Some(*id) != self.snapshot_id()) else {
             return Ok(self.provider());
         };
+        Ok(Arc::new(self.scan_at(id)?))
+    }
+
+    /// The rows of a snapshot, with the columns that the table had then.
+    pub(super) fn scan_at(&self, id: i64) -> Result<LakeScan> {
         let metadata = self.table.metadata();
         let gone = || {
             Error::new(
@@ -120,12 +125,12 @@ impl LakeTable {
             "the columns of a snapshot are not known",
         ))?;
         let arrow = Arc::new(schema::readable(&columns)?);
-        Ok(Arc::new(LakeScan::new(
+        Ok(LakeScan::new(
             self.table.clone(),
             Some(Arc::clone(snapshot)),
             columns,
             arrow,
-        )))
+        ))
     }
 
     /// The file that holds the table's metadata.

@@ -3,6 +3,8 @@
 use connectors::{Error, ErrorKind};
 use datafusion::error::DataFusionError;
 
+use super::fault;
+
 /// Keeps our own error where one went through DataFusion, and names the kind of any other.
 pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     let error = match error {
@@ -26,18 +28,14 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         },
         other => other,
     };
+    if let Some(refused) = fault::refused(fault::read(&error, false)) {
+        return refused;
+    }
     let (kind, message) = match &error {
         DataFusionError::ResourcesExhausted(_) => (
             ErrorKind::LimitExceeded,
             "the query needs more memory than it may have and cannot spill",
         ),
-        DataFusionError::SQL(..) => (ErrorKind::InvalidInput, "the query cannot be parsed"),
-        DataFusionError::Plan(_)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::Diagnostic(..) => {
-            (ErrorKind::InvalidInput, "the query cannot be planned")
-        }
         _ => (ErrorKind::InvalidData, "the query failed"),
     };
     let help = (kind == ErrorKind::LimitExceeded).then_some("give it more with `--memory`");

@@ -1,11 +1,16 @@
-//! Where rows meet DataFusion: the session, sources and streams as tables, spooled rows.
+//! Where rows meet DataFusion: the session and its memory, joins, sources and streams as tables, spooled rows.
 //!
 //! With `lake`'s table provider the only place that knows DataFusion.
 
 mod columns;
 mod expression;
 mod failure;
+mod fault;
+mod join;
+mod locate;
+mod memory;
 mod predicate;
+mod sentence;
 mod session;
 mod source_table;
 mod spool;
@@ -14,6 +19,8 @@ mod stream_table;
 pub(crate) use columns::columns_of;
 pub(crate) use expression::{RowCondition, not_a_condition};
 pub(crate) use failure::from_datafusion;
+pub(crate) use fault::{duplicate, faults_of, listed, no_condition};
+pub use session::LEAST_MEMORY_BYTES;
 pub(crate) use session::{Resources, Session};
 pub(crate) use source_table::{SourceTable, Watch};
 pub(crate) use spool::Spool;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
@@ -14,13 +15,20 @@ use async_trait::async_trait;
 use connectors::{BatchStream, Error, ErrorKind, Result};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::StreamingTableExec;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::stream_table;
+use super::from_datafusion;
+use super::stream_table::Once;
+
+/// Batches that may wait between a stream and its file.
+const WAITING_BATCHES: usize = 2;
 
 /// Rows on local disk, one file a stream. The files go when it is dropped.
 #[derive(Clone)]
@@ -55,11 +63,14 @@ impl Spool {
             schema,
             files: Arc::new(Files(files)),
         };
-        let mut writers = JoinSet::new();
+        let mut workers = JoinSet::new();
         for (stream, file) in streams.into_iter().zip(&spool.files.0) {
-            writers.spawn(write_one(file.clone(), Arc::clone(&spool.schema), stream));
+            let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+            workers.spawn(feed(stream, sender));
+            let (file, schema) = (file.clone(), Arc::clone(&spool.schema));
+            workers.spawn_blocking(move || write_one(&file, &schema, receiver));
         }
-        while let Some(done) = writers.join_next().await {
+        while let Some(done) = workers.join_next().await {
             done.map_err(|error| {
                 Error::new(ErrorKind::Internal, "a writer of rows died").caused_by(error)
             })??;
@@ -68,36 +79,53 @@ impl Spool {
     }
 
     /// The rows, as often as wanted.
-    pub(crate) fn streams(&self) -> Result<Vec<BatchStream>> {
-        self.files
-            .0
-            .iter()
-            .map(|file| self.read_one(file))
-            .collect()
+    pub(crate) fn streams(&self) -> Vec<BatchStream> {
+        let read = |file: &PathBuf| self.read_one(file).map_err(from_datafusion).boxed();
+        self.files.0.iter().map(read).collect()
     }
 
-    fn read_one(&self, path: &Path) -> Result<BatchStream> {
-        let file = File::open(path).map_err(|error| failed(path, error))?;
-        let reader = StreamReader::try_new(BufReader::new(file), None)?;
-        let keep = Arc::clone(&self.files);
-        let batches = reader.map(move |batch| {
-            let _alive = &keep;
-            batch.map_err(Error::from)
+    /// The rows of a file, read by a thread that may wait for the disk.
+    fn read_one(&self, path: &Path) -> SendableRecordBatchStream {
+        let mut stream =
+            RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING_BATCHES);
+        let (sender, path, keep) = (stream.tx(), path.to_owned(), Arc::clone(&self.files));
+        stream.spawn_blocking(move || {
+            let _alive = keep;
+            let file = File::open(&path)
+                .map_err(|error| DataFusionError::External(Box::new(failed(&path, error))))?;
+            for batch in StreamReader::try_new(BufReader::new(file), None)? {
+                if sender.blocking_send(Ok(batch?)).is_err() {
+                    // Nobody wants the rest.
+                    break;
+                }
+            }
+            Ok(())
         });
-        Ok(futures::stream::iter(batches).boxed())
+        stream.build()
     }
 }
 
-async fn write_one(path: PathBuf, schema: SchemaRef, mut stream: BatchStream) -> Result<()> {
+/// Hands rows to the thread that writes them. Where that has stopped, it says itself why.
+async fn feed(mut stream: BatchStream, rows: mpsc::Sender<RecordBatch>) -> Result<()> {
+    while let Some(batch) = stream.next().await {
+        if rows.send(batch?).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn write_one(path: &Path, schema: &SchemaRef, mut rows: mpsc::Receiver<RecordBatch>) -> Result<()> {
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let file = File::create(&path).map_err(|error| failed(&path, error))?;
-    let mut writer =
-        StreamWriter::try_new_with_options(std::io::BufWriter::new(file), &schema, options)?;
-    while let Some(batch) = stream.next().await {
-        writer.write(&batch?)?;
+    let file = File::create(path).map_err(|error| failed(path, error))?;
+    let mut writer = StreamWriter::try_new_with_options(BufWriter::new(file), schema, options)?;
+    while let Some(batch) = rows.blocking_recv() {
+        writer.write(&batch)?;
     }
     writer.finish()?;
+    // What does not fit on the disk any more must not be lost with the buffer.
+    writer.flush()?;
     Ok(())
 }
 
@@ -135,10 +163,8 @@ impl TableProvider for Spool {
         _: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let streams = self
-            .streams()
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let partitions = stream_table::partitions(&self.schema, streams);
+        let rows = |file: &PathBuf| Once::partition(self.read_one(file));
+        let partitions = self.files.0.iter().map(rows).collect();
         let schema = Arc::clone(&self.schema);
         Ok(Arc::new(StreamingTableExec::try_new(
             schema, partitions, projection, None, false, limit,

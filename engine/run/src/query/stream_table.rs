@@ -29,22 +29,30 @@ pub(super) fn partitions(
     schema: &SchemaRef,
     streams: Vec<BatchStream>,
 ) -> Vec<Arc<dyn PartitionStream>> {
-    streams
-        .into_iter()
-        .map(|stream| {
-            let once = Once {
-                schema: Arc::clone(schema),
-                stream: Mutex::new(Some(stream)),
-            };
-            Arc::new(once) as Arc<dyn PartitionStream>
-        })
-        .collect()
+    let as_datafusion = |stream: BatchStream| {
+        let stream = stream.map_err(|error| DataFusionError::External(Box::new(error)));
+        Once::partition(Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(schema),
+            stream,
+        )))
+    };
+    streams.into_iter().map(as_datafusion).collect()
 }
 
 /// A partition that can be executed once.
-struct Once {
+pub(super) struct Once {
     schema: SchemaRef,
-    stream: Mutex<Option<BatchStream>>,
+    stream: Mutex<Option<SendableRecordBatchStream>>,
+}
+
+impl Once {
+    /// The rows of a stream as a partition.
+    pub(super) fn partition(stream: SendableRecordBatchStream) -> Arc<dyn PartitionStream> {
+        Arc::new(Self {
+            schema: stream.schema(),
+            stream: Mutex::new(Some(stream)),
+        })
+    }
 }
 
 impl fmt::Debug for Once {
@@ -64,14 +72,13 @@ impl PartitionStream for Once {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let stream = stream.unwrap_or_else(|| {
+        stream.unwrap_or_else(|| {
             let error = Error::new(ErrorKind::Internal, "a stream of rows was to be read twice");
-            Box::pin(futures::stream::once(async { Err(error) }))
-        });
-        let stream = stream.map_err(|error| DataFusionError::External(Box::new(error)));
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            stream,
-        ))
+            let error = DataFusionError::External(Box::new(error));
+            Box::pin(RecordBatchStreamAdapter::new(
+                Arc::clone(&self.schema),
+                futures::stream::once(async { Err(error) }),
+            ))
+        })
     }
 }

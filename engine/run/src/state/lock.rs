@@ -4,14 +4,28 @@
 //! leaves one behind and nobody has to guess from a timestamp whether the holder lives.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use spec::model::PipelineId;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use super::fault;
+
+/// How often a lock file is asked for: somebody who looks at it holds it for some microseconds.
+const TRIES: u32 = 5;
+/// The wait in between.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Who holds an advisory lock is on record; the two halves of the key stand apart.
+const IS_HELD: &str = "SELECT EXISTS (
+    SELECT 1 FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND ((classid::bigint << 32) | objid::bigint) = $1)";
 
 /// The right to run a pipeline, for as long as this value lives.
 #[must_use = "the lock is free again as soon as this is dropped"]
@@ -37,16 +51,20 @@ impl PipelineLock {
 
     /// The lock of a pipeline whose state is in the file `state`. The lock files are never removed: to remove one that
     /// another process has just opened would let both have it.
-    pub(super) fn in_folder(state: &Path, pipeline: &PipelineId) -> Result<Self> {
-        let path = folder(state)
-            .join(pipeline.domain.as_str())
-            .join(format!("{}.lock", pipeline.name));
+    pub(super) async fn in_folder(state: &Path, pipeline: &PipelineId) -> Result<Self> {
+        let path = file_of(state, pipeline);
         let file = open(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(Held::File(file))),
-            Err(TryLockError::WouldBlock) => Err(taken(pipeline)),
-            Err(TryLockError::Error(error)) => Err(unusable(&path).caused_by(error)),
+        for attempt in 1.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempt < TRIES => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(TryLockError::WouldBlock) => return Err(taken(pipeline)),
+                Err(TryLockError::Error(error)) => return Err(unusable(&path).caused_by(error)),
+            }
         }
+        Ok(Self(Held::File(file)))
     }
 
     /// The lock of a pipeline, held by this session.
@@ -67,6 +85,31 @@ impl PipelineLock {
     }
 }
 
+/// Whether somebody has the lock of a pipeline whose state is in the file `state`. Nothing is made, and two that look do
+/// not see each other.
+pub(super) fn is_held_in_folder(state: &Path, pipeline: &PipelineId) -> Result<bool> {
+    let path = file_of(state, pipeline);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(unusable(&path).caused_by(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(unusable(&path).caused_by(error)),
+    }
+}
+
+/// Whether a session has the lock of a pipeline.
+pub(super) async fn is_held_in_session(pool: &PgPool, pipeline: &PipelineId) -> Result<bool> {
+    sqlx::query_scalar(IS_HELD)
+        .bind(key(pipeline))
+        .fetch_one(pool)
+        .await
+        .map_err(fault::of)
+}
+
 /// Waits for the lock under which the file `state` is made or migrated. SQLite's own lock is no help before the first
 /// table exists.
 pub(super) fn wait_to_migrate(state: &Path) -> Result<File> {
@@ -75,6 +118,12 @@ pub(super) fn wait_to_migrate(state: &Path) -> Result<File> {
     file.lock()
         .map_err(|error| unusable(&path).caused_by(error))?;
     Ok(file)
+}
+
+fn file_of(state: &Path, pipeline: &PipelineId) -> PathBuf {
+    folder(state)
+        .join(pipeline.domain.as_str())
+        .join(format!("{}.lock", pipeline.name))
 }
 
 /// A folder and not a name beside the file: a domain and a pipeline may have 128 bytes each, a file name 255.

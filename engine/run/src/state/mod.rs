@@ -6,12 +6,14 @@
 
 mod event;
 mod fault;
+mod head;
 mod lock;
 mod migration;
 mod postgres;
 mod record;
 mod run_id;
 mod sqlite;
+mod standing;
 pub mod status;
 mod store;
 
@@ -23,6 +25,8 @@ pub use event::{Event, RunEvent};
 pub use lock::PipelineLock;
 pub use record::RunRecord;
 pub use run_id::RunId;
+pub use standing::Standing;
+pub(crate) use standing::standing;
 pub use status::RunStatus;
 pub use store::StateStore;
 

@@ -14,9 +14,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
+use super::head::{Head, Heads};
 use super::record::{self, Row};
-use super::store::{StateStore, following};
-use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, migration};
+use super::store::StateStore;
+use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
 
 /// Connections of one process for reading and writing the log; each lock has one more.
 const CONNECTIONS: u32 = 4;
@@ -60,6 +61,7 @@ pub(super) struct PostgresStore {
     pool: PgPool,
     /// Set once the tables are known to be there and up to date.
     migrated: OnceCell<()>,
+    heads: Heads,
 }
 
 impl PostgresStore {
@@ -81,6 +83,7 @@ impl PostgresStore {
             options,
             pool,
             migrated: OnceCell::new(),
+            heads: Heads::default(),
         })
     }
 
@@ -134,7 +137,11 @@ impl StateStore for PostgresStore {
         event: RunEvent,
         now: DateTime<Utc>,
     ) -> Result<Event> {
-        let next = following(self.events(run).await?, run, event, now)?;
+        let head = match self.heads.take(run) {
+            Some(head) => Some(head),
+            None => Head::of(&self.events(run).await?, run)?,
+        };
+        let (next, head) = Head::followed_by(head, run, event, now)?;
         sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(i64::from(next.sequence))
@@ -146,6 +153,7 @@ impl StateStore for PostgresStore {
             .execute(self.writable().await?)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        self.heads.put(run, head);
         Ok(next)
     }
 
@@ -181,5 +189,13 @@ impl StateStore for PostgresStore {
             .await
             .map_err(fault::of)?;
         PipelineLock::in_session(session, pipeline).await
+    }
+
+    async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
+        lock::is_held_in_session(&self.pool, pipeline).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
     }
 }

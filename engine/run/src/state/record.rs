@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use connectors::{Error, ErrorKind, Result};
 use spec::model::PipelineId;
 
+use super::status::{self, IllegalTransition, RunStatus};
 use super::{Event, RunEvent, RunId};
 
 /// What the log has of one run.
@@ -15,6 +16,23 @@ pub struct RunRecord {
     pub pipeline: PipelineId,
     /// Its events, the oldest first; at least one.
     pub events: Vec<Event>,
+}
+
+impl RunRecord {
+    /// What its log says has become of it.
+    pub fn status(&self) -> Result<RunStatus> {
+        status::of(&self.events).map_err(|illegal| impossible(self.run, illegal))
+    }
+}
+
+/// A log that no run can have written.
+pub(super) fn impossible(run: RunId, illegal: IllegalTransition) -> Error {
+    Error::new(
+        ErrorKind::InvalidData,
+        "the log of a run tells a story that cannot be",
+    )
+    .with("run", run)
+    .caused_by(illegal)
 }
 
 /// A row as both databases answer it: run, pipeline, sequence, time, payload.

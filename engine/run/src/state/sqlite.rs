@@ -18,8 +18,9 @@ use sqlx::sqlite::{
 use sqlx::{Arguments as _, SqlitePool};
 use tokio::sync::{OnceCell, RwLock};
 
+use super::head::{Head, Heads};
 use super::record::{self, Row};
-use super::store::{StateStore, following};
+use super::store::StateStore;
 use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
 use crate::sqlite_file::{self, Question};
 
@@ -55,6 +56,7 @@ pub(super) struct SqliteStore {
     /// Held by those who look at the file while nobody here writes: a file that is closed takes with it the locks which
     /// the same process has on it.
     looking: RwLock<()>,
+    heads: Heads,
 }
 
 impl SqliteStore {
@@ -63,6 +65,7 @@ impl SqliteStore {
             path,
             pool: OnceCell::new(),
             looking: RwLock::new(()),
+            heads: Heads::default(),
         }
     }
 
@@ -154,7 +157,11 @@ impl StateStore for SqliteStore {
         now: DateTime<Utc>,
     ) -> Result<Event> {
         let pool = self.pool().await?;
-        let next = following(self.events(run).await?, run, event, now)?;
+        let head = match self.heads.take(run) {
+            Some(head) => Some(head),
+            None => Head::of(&self.events(run).await?, run)?,
+        };
+        let (next, head) = Head::followed_by(head, run, event, now)?;
         sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(next.sequence)
@@ -166,6 +173,7 @@ impl StateStore for SqliteStore {
             .execute(pool)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        self.heads.put(run, head);
         Ok(next)
     }
 
@@ -187,6 +195,16 @@ impl StateStore for SqliteStore {
     }
 
     async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock> {
-        PipelineLock::in_folder(&self.path, pipeline)
+        PipelineLock::in_folder(&self.path, pipeline).await
+    }
+
+    async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
+        lock::is_held_in_folder(&self.path, pipeline)
+    }
+
+    async fn close(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.close().await;
+        }
     }
 }

@@ -17,6 +17,8 @@ use super::{Event, RunEvent};
 pub enum Phase {
     /// It has not ended. Whether its process lives is a question to the pipeline's lock.
     Running,
+    /// It has not ended, and nobody is at it. No log says so: see [`super::Standing`].
+    Interrupted,
     /// It ended well.
     Succeeded,
     /// It ended badly.
@@ -153,51 +155,68 @@ impl StdError for IllegalTransition {}
 /// What has become of the run that these are all the events of, the oldest first.
 pub fn of(events: &[Event]) -> Result<RunStatus, IllegalTransition> {
     let (first, rest) = events.split_first().ok_or(IllegalTransition::NoEvents)?;
-    let mut status = begin(first)?;
-    let mut last = &first.event;
+    let mut status = RunStatus::begin(first)?;
     for event in rest {
-        if last.ends() {
-            return Err(IllegalTransition::AfterEnd {
-                end: last.kind(),
-                event: event.event.kind(),
-            });
-        }
-        status.apply(event)?;
-        last = &event.event;
+        status.follow(event)?;
     }
     Ok(status)
 }
 
-fn begin(first: &Event) -> Result<RunStatus, IllegalTransition> {
-    let RunEvent::Started {
-        attempt, trigger, ..
-    } = &first.event
-    else {
-        return Err(IllegalTransition::NotStarted {
-            event: first.event.kind(),
-        });
-    };
-    if *attempt == 0 {
-        return Err(IllegalTransition::AttemptOutOfOrder {
-            before: 0,
-            attempt: 0,
-        });
+impl Phase {
+    /// The word for it, as in its JSON; that of the event which led to it, for an end.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned { .. } => "abandoned",
+        }
     }
-    Ok(RunStatus {
-        phase: Phase::Running,
-        trigger: trigger.clone(),
-        started: first.at,
-        finished: None,
-        attempts: *attempt,
-        rows: 0,
-        steps: Vec::new(),
-        checks: Vec::new(),
-        commits: Vec::new(),
-    })
 }
 
 impl RunStatus {
-    /// What the run has done, one event later.
+    /// A run of which this is the first event.
+    pub(super) fn begin(first: &Event) -> Result<Self, IllegalTransition> {
+        let RunEvent::Started {
+            attempt, trigger, ..
+        } = &first.event
+        else {
+            return Err(IllegalTransition::NotStarted {
+                event: first.event.kind(),
+            });
+        };
+        if *attempt == 0 {
+            return Err(IllegalTransition::AttemptOutOfOrder {
+                before: 0,
+                attempt: 0,
+            });
+        }
+        Ok(Self {
+            phase: Phase::Running,
+            trigger: trigger.clone(),
+            started: first.at,
+            finished: None,
+            attempts: *attempt,
+            rows: 0,
+            steps: Vec::new(),
+            checks: Vec::new(),
+            commits: Vec::new(),
+        })
+    }
+
+    /// The same run, one event later; to be thrown away where that is refused.
+    pub(super) fn follow(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        if self.has_ended() {
+            return Err(IllegalTransition::AfterEnd {
+                end: self.phase.as_str(),
+                event: event.event.kind(),
+            });
+        }
+        self.apply(event)
+    }
+
     fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
         match event.event.clone() {
             RunEvent::Started { attempt, .. } => self.again(attempt)?,

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use connectors::{Error, ErrorKind, Result};
+use connectors::Result;
 use spec::model::PipelineId;
 
-use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, status};
+use super::{Event, PipelineLock, RunEvent, RunId, RunRecord};
 
 /// A log of run events, and a lock for each pipeline.
 ///
@@ -16,7 +16,7 @@ use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, status};
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// Adds an event to the log of a run and answers what was written. An event that cannot follow what is there is
-    /// refused with the name of the [`status::IllegalTransition`] as its cause.
+    /// refused with the name of the [`super::status::IllegalTransition`] as its cause.
     async fn append(
         &self,
         run: RunId,
@@ -37,39 +37,10 @@ pub trait StateStore: Send + Sync {
     /// Takes the pipeline's lock, or fails at once with `Conflict` when another run has it. It is free again when the
     /// lock is dropped or the process ends, however it ends.
     async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock>;
-}
 
-/// The event that would follow these in the log.
-pub(super) fn following(
-    mut events: Vec<Event>,
-    run: RunId,
-    event: RunEvent,
-    now: DateTime<Utc>,
-) -> Result<Event> {
-    let sequence = events
-        .last()
-        .map_or(1, |last| last.sequence.saturating_add(1));
-    let next = Event {
-        sequence,
-        at: now,
-        event,
-    };
-    events.push(next.clone());
-    status::of(&events).map_err(|illegal| {
-        // A run that has ended was ended by somebody else, and this process does not know yet.
-        let kind = match illegal {
-            status::IllegalTransition::AfterEnd { .. } => ErrorKind::Conflict,
-            _ => ErrorKind::Internal,
-        };
-        Error::new(
-            kind,
-            format!(
-                "the log of run `{run}` does not take `{}`",
-                next.event.kind()
-            ),
-        )
-        .caused_by(illegal)
-        .retry(false)
-    })?;
-    Ok(next)
+    /// Whether somebody has the pipeline's lock. To look keeps nobody from taking it.
+    async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool>;
+
+    /// Closes what is open, so that nothing is left beside the store's own files. Nothing can be asked after it.
+    async fn close(&self);
 }

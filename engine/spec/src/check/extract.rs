@@ -3,7 +3,7 @@
 use super::connection::unknown;
 use super::files::file;
 use super::lineage::loads_of;
-use super::load::replaced_by_part;
+use super::load::{forgotten_part, replaced_by_part};
 use super::options::{Owner, options};
 use super::step::Steps;
 use crate::connectors::{Capability, Incremental, OptionsOf, SourceCapability};
@@ -196,6 +196,7 @@ fn incremental(
     let ((kind, _), source) = source?;
     if source.incremental != Incremental::No {
         replaced_by_part(steps, step, mode.span);
+        forgotten_part(steps, step, mode.span);
     }
     let report = |finding: Diagnostic| steps.context.report(finding);
     match (source.incremental, &by.watermark) {

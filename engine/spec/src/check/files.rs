@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::step::Steps;
-use super::text::Text;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::read::{At, nearest};
+use crate::text::Text;
 
 pub(crate) const MISSING_FILE: Code = Code {
     name: "missing-file",

@@ -1,4 +1,4 @@
-//! `foreign-namespace`, `lake-only`, `replace-of-a-part`: loads.
+//! `foreign-namespace`, `lake-only`, `replace-of-a-part`, `part-forgotten`: loads.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,13 @@ pub(crate) const REPLACE_OF_A_PART: Code = Code {
               table would hold nothing but the newest rows.\n\n\
               Add them with `mode: append`, or into a connection that can with `mode: { merge: { key: [..] } }`; or read all \
               rows with `mode: full`.",
+};
+
+pub(crate) const PART_FORGOTTEN: Code = Code {
+    name: "part-forgotten",
+    explain: "An extract reads only what is new, and a load puts it where nothing can remember how far that was. A table of the lake \
+              or of a database keeps it in the same commit as the rows, so that no crash can lose rows or add them twice; files cannot.\n\n\
+              Load the rows into a table, and write the files from that table; or read all rows with `mode: full`.",
 };
 
 /// A load; `None` with a finding.
@@ -205,6 +212,35 @@ pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incrementa
                 format!("`{}` reads only what is new", extract.name.value),
             );
         steps.context.report(finding.help(help));
+    }
+}
+
+/// Rows that an incremental extract reads must go where it is remembered how far that was.
+pub(super) fn forgotten_part(steps: &Steps<'_>, extract: &StepSpec, incremental: Span) {
+    for load in loads_of(steps, &extract.name) {
+        let Some(connection) = &load.connection else {
+            continue;
+        };
+        let spec = steps.names.connections.get(connection.as_str());
+        let kind = spec.map(|spec| spec.connector.as_str());
+        let sink = kind.and_then(|kind| steps.context.connectors.capability(kind)?.sink);
+        let (Some(kind), Some(sink)) = (kind, sink) else {
+            continue;
+        };
+        // What replaces a part is told of that.
+        if sink.remembers || matches!(load.mode.value, LoadModeSpec::Replace) {
+            continue;
+        }
+        let message = "rows that are read only once would be loaded where nothing is remembered";
+        let finding = Diagnostic::error(&PART_FORGOTTEN, connection.span, message)
+            .label(format!("`{kind}` cannot keep how far was read"))
+            .also(
+                incremental,
+                format!("`{}` reads only what is new", extract.name.value),
+            );
+        steps.context.report(finding.help(
+            "load them into a table, and write the files from it; or read with `mode: full`",
+        ));
     }
 }
 

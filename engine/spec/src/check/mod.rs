@@ -11,6 +11,7 @@ mod domain;
 mod duration;
 mod extract;
 mod files;
+mod increments;
 mod lake;
 mod lineage;
 mod load;
@@ -27,21 +28,25 @@ mod step;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
 mod timezone;
 mod transform;
 mod unused;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::connectors::Connectors;
 use crate::diagnostic::{Code, Diagnostics};
+use crate::meaning::{SqlOf, Texts};
 use crate::model::{Project, Retry};
 use crate::source::SourceFile;
+use crate::text::Text;
 use connection::Replaced;
 use context::Context;
 use documents::Written;
 use pipeline::{Checked, Names, full_name};
+pub(crate) use tables::UNKNOWN_TABLE;
+pub(crate) use transform::{SQL_NOT_A_QUERY, SQL_SYNTAX};
 
 /// The codes of all rules.
 pub(crate) const CODES: &[&Code] = &[
@@ -56,8 +61,10 @@ pub(crate) const CODES: &[&Code] = &[
     &connection::UNKNOWN_CONNECTION,
     &extract::UNSUPPORTED_MODE,
     &files::MISSING_FILE,
+    &increments::TWO_INCREMENTS,
     &load::FOREIGN_NAMESPACE,
     &load::LAKE_ONLY,
+    &load::PART_FORGOTTEN,
     &load::REPLACE_OF_A_PART,
     &name::BAD_NAME,
     &name::DUPLICATE_NAME,
@@ -78,34 +85,45 @@ pub(crate) const CODES: &[&Code] = &[
     &step::STEP_KIND,
     &step::UNKNOWN_STEP,
     &tables::TWO_WRITERS,
-    &tables::UNKNOWN_TABLE,
+    &UNKNOWN_TABLE,
     &timezone::BAD_TIMEZONE,
-    &transform::SQL_NOT_A_QUERY,
-    &transform::SQL_SYNTAX,
+    &SQL_NOT_A_QUERY,
+    &SQL_SYNTAX,
     &unused::UNUSED_CONNECTION,
     &unused::UNUSED_STEP,
 ];
 
 /// Checks all files of a project, in one environment or in none. There is a project only where there is no error;
-/// warnings come with it.
+/// warnings come with it, and where its SQL stands, for whoever finds out what it means.
 pub fn check(
     files: Vec<SourceFile>,
     environment: Option<&str>,
     connectors: &dyn Connectors,
-) -> (Option<Project>, Diagnostics) {
+) -> (Option<Project>, Diagnostics, Texts) {
     let mut found = Vec::new();
     let sources = Arc::new(documents::load(files, &mut found));
     let (documents, unparsed) = documents::parse(&sources, &mut found);
     let written = documents::read(&documents, unparsed, &mut found);
     let context = Context::new(&sources, connectors, written.unread, found);
-    let project = project(&context, &written, environment);
+    let (project, texts) = project(&context, &written, environment).unzip();
     let found = context.into_found();
     let diagnostics = Diagnostics::new(found, Arc::clone(&sources));
     let project = project.filter(|_| !diagnostics.has_errors());
-    (project, diagnostics)
+    (
+        project,
+        diagnostics,
+        Texts::new(texts.unwrap_or_default(), sources),
+    )
 }
 
-fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -> Option<Project> {
+/// A project, and its SQL.
+type WithTexts = (Project, BTreeMap<SqlOf, Text>);
+
+fn project(
+    context: &Context<'_>,
+    written: &Written<'_>,
+    wanted: Option<&str>,
+) -> Option<WithTexts> {
     duplicate_specs(context, written);
     let doc = project::one(context, &written.projects);
     let environment = doc.and_then(|doc| project::environment(context, &doc.spec, wanted));
@@ -152,8 +170,14 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
     let state = environment
         .and_then(|change| change.state.as_ref())
         .or(spec.state.as_ref());
-    let pipelines = pipelines.into_iter().filter_map(|checked| checked.pipeline);
-    Some(Project {
+    let (mut sealed, mut texts) = (BTreeMap::new(), BTreeMap::new());
+    for checked in pipelines {
+        if let Some(pipeline) = checked.pipeline {
+            texts.extend(checked.texts);
+            sealed.insert(pipeline.id.clone(), pipeline);
+        }
+    }
+    let project = Project {
         name: spec.name.value.clone(),
         environment: wanted.map(str::to_owned),
         lake: lake::lake(lake),
@@ -166,10 +190,9 @@ fn project(context: &Context<'_>, written: &Written<'_>, wanted: Option<&str>) -
             .into_iter()
             .map(|domain| (domain.name.clone(), domain))
             .collect(),
-        pipelines: pipelines
-            .map(|pipeline| (pipeline.id.clone(), pipeline))
-            .collect(),
-    })
+        pipelines: sealed,
+    };
+    Some((project, texts))
 }
 
 fn duplicate_specs(context: &Context<'_>, written: &Written<'_>) {

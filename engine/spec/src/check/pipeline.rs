@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::documents::{Doc, Written};
+use super::increments::two_increments;
 use super::name::{duplicates, name};
 use super::retry;
 use super::schedule::schedule;
-use super::step::{Steps, step};
+use super::step::{Parts, Steps, step};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::meaning::SqlOf;
 use crate::model::{DomainName, Pipeline, PipelineId, Retry, TableRef};
 use crate::read::nearest;
 use crate::source::Span;
+use crate::text::Text;
 use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec};
 
 pub(crate) const UNKNOWN_DOMAIN: Code = Code {
@@ -86,6 +89,8 @@ pub(super) struct Checked<'a> {
     pub(super) edges: Vec<Edge>,
     pub(super) reads: Vec<TableUse>,
     pub(super) writes: Vec<TableUse>,
+    /// The SQL of its steps.
+    pub(super) texts: Vec<(SqlOf, Text)>,
     /// Whether all of the file could be read.
     pub(super) whole: bool,
 }
@@ -132,7 +137,13 @@ pub(super) fn pipeline<'a>(
     let id = name(context, &spec.domain)
         .zip(name(context, &spec.name))
         .map(|(domain, name)| PipelineId { domain, name });
-    let (edges, reads, writes) = steps.into_parts();
+    two_increments(&steps);
+    let Parts {
+        edges,
+        reads,
+        writes,
+        texts,
+    } = steps.into_parts();
     let steps: Option<Vec<_>> = checked.into_iter().collect();
     let schedule = match schedule {
         Some(None) => None,
@@ -156,6 +167,7 @@ pub(super) fn pipeline<'a>(
         edges,
         reads,
         writes,
+        texts,
         whole: doc.whole,
     }
 }

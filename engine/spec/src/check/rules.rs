@@ -47,7 +47,7 @@ pub(super) fn check(
     let rules: Vec<Option<Rule>> = written
         .rules
         .iter()
-        .map(|written| rule(steps, written))
+        .map(|written| rule(steps, step, written))
         .collect();
     let quarantines = written
         .rules
@@ -64,7 +64,7 @@ pub(super) fn check(
     })
 }
 
-fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
+fn rule(steps: &mut Steps<'_>, step: &StepSpec, written: &RuleSpec) -> Option<Rule> {
     let text = inline(steps, &written.expect)?;
     let condition = match sql::condition(&text.value) {
         Ok(condition) => condition,
@@ -94,9 +94,11 @@ fn rule(steps: &Steps<'_>, written: &RuleSpec) -> Option<Rule> {
         steps.context.report(finding.help("write `warn` or `fail`"));
         return None;
     }
+    let expect = text.value.clone();
+    steps.has_text(step, Some(&written.name), text);
     Some(Rule {
         name: written.name.value.clone(),
-        expect: text.value,
+        expect,
         aggregate: condition.aggregate,
         otherwise,
     })

@@ -9,9 +9,11 @@ use super::name::name;
 use super::pipeline::{Edge, Names, TableUse};
 use super::{extract, load, rules, transform};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Step, StepKind, StepName};
+use crate::meaning::SqlOf;
+use crate::model::{PipelineId, Step, StepKind, StepName};
 use crate::read::{At, nearest};
 use crate::source::Span;
+use crate::text::Text;
 use crate::written::{DomainSpec, PipelineSpec, StepSpec};
 
 pub(crate) const STEP_KIND: Code = Code {
@@ -42,6 +44,15 @@ pub(super) struct Steps<'a> {
     edges: Vec<Edge>,
     reads: Vec<TableUse>,
     writes: Vec<TableUse>,
+    texts: Vec<(SqlOf, Text)>,
+}
+
+/// What the rules about the whole project need of the steps of a pipeline.
+pub(super) struct Parts {
+    pub(super) edges: Vec<Edge>,
+    pub(super) reads: Vec<TableUse>,
+    pub(super) writes: Vec<TableUse>,
+    pub(super) texts: Vec<(SqlOf, Text)>,
 }
 
 impl<'a> Steps<'a> {
@@ -67,11 +78,17 @@ impl<'a> Steps<'a> {
             edges: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
+            texts: Vec::new(),
         }
     }
 
-    pub(super) fn into_parts(self) -> (Vec<Edge>, Vec<TableUse>, Vec<TableUse>) {
-        (self.edges, self.reads, self.writes)
+    pub(super) fn into_parts(self) -> Parts {
+        Parts {
+            edges: self.edges,
+            reads: self.reads,
+            writes: self.writes,
+            texts: self.texts,
+        }
     }
 
     /// All steps as they were written.
@@ -81,6 +98,22 @@ impl<'a> Steps<'a> {
 
     pub(super) fn reads_table(&mut self, used: TableUse) {
         self.reads.push(used);
+    }
+
+    /// Notes where a SQL text of `step` stands: of one of its rules, or of the step itself.
+    pub(super) fn has_text(&mut self, step: &StepSpec, rule: Option<&str>, text: Text) {
+        let spec = &self.doc.spec;
+        let (Ok(domain), Ok(name), Ok(step)) =
+            (spec.domain.parse(), spec.name.parse(), step.name.parse())
+        else {
+            return;
+        };
+        let id = PipelineId { domain, name };
+        let of = match rule {
+            Some(rule) => SqlOf::Rule(id, step, rule.to_owned()),
+            None => SqlOf::Transform(id, step),
+        };
+        self.texts.push((of, text));
     }
 
     pub(super) fn writes_table(&mut self, used: TableUse) {

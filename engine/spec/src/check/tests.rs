@@ -60,7 +60,8 @@ fn run(files: &[(&str, String)]) -> (Option<Project>, Diagnostics) {
         path: (*path).into(),
         bytes: text.clone().into_bytes(),
     });
-    check(files.collect(), None, &Two)
+    let (project, found, _) = check(files.collect(), None, &Two);
+    (project, found)
 }
 
 /// The good project with a piece of text exchanged.
@@ -396,7 +397,7 @@ fn environments_are_checked_whole() {
         bytes: text.into_bytes(),
     });
     let files: Vec<SourceFile> = files.collect();
-    let (project, found) = check(files.clone(), Some("prod"), &Two);
+    let (project, found, _) = check(files.clone(), Some("prod"), &Two);
     assert!(found.is_empty(), "{}", found.render(false));
     assert_eq!(
         project

@@ -6,11 +6,11 @@ use super::files::file;
 use super::pipeline::TableUse;
 use super::step::Steps;
 use super::tables::UNKNOWN_TABLE;
-use super::text::Text;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{TableRef, Transform};
 use crate::read::At;
 use crate::sql::{self, SqlError};
+use crate::text::Text;
 use crate::written::{StepSpec, TransformSpec};
 
 pub(crate) const SQL_SYNTAX: Code = Code {
@@ -79,11 +79,9 @@ pub(super) fn transform(
         }
     }
     let (reads, tables) = (reads.into_iter().collect(), tables.into_iter().collect());
-    good.then_some(Transform {
-        sql: text.value,
-        reads,
-        tables,
-    })
+    let sql = text.value.clone();
+    steps.has_text(step, None, text);
+    good.then_some(Transform { sql, reads, tables })
 }
 
 /// A text that stands in the spec itself.

@@ -84,6 +84,9 @@ pub(super) trait Catalog: Send + Sync {
 
     /// Asks whether the catalog is there and what it is; one line for people.
     async fn probe(&self) -> Result<String>;
+
+    /// Closes what is open, so that nothing is left beside the catalog's own files. Nothing can be asked after it.
+    async fn close(&self) {}
 }
 
 /// The catalog of these options; nothing is read or written yet.

@@ -186,4 +186,8 @@ impl Pointers for PostgresPointers {
             .map_err(|error| self.unreadable(error))?;
         Ok(format!("PostgreSQL {version} catalog at {}", self.place))
     }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
 }

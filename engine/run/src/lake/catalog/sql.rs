@@ -83,6 +83,9 @@ pub(super) trait Pointers: Send + Sync {
 
     /// Asks whether the database is there and what it is.
     async fn probe(&self) -> Result<String>;
+
+    /// Ends all connections.
+    async fn close(&self);
 }
 
 /// The catalog over some database.
@@ -187,6 +190,10 @@ impl Catalog for SqlCatalog {
 
     async fn probe(&self) -> Result<String> {
         self.pointers.probe().await
+    }
+
+    async fn close(&self) {
+        self.pointers.close().await;
     }
 }
 

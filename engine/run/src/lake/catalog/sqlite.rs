@@ -219,4 +219,10 @@ impl Pointers for SqlitePointers {
             self.path.display()
         ))
     }
+
+    async fn close(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.close().await;
+        }
+    }
 }

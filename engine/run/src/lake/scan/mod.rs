@@ -4,7 +4,7 @@ mod exec;
 mod filter;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -32,6 +32,8 @@ pub(super) struct LakeScan {
     snapshot: Option<SnapshotRef>,
     columns: iceberg::spec::SchemaRef,
     schema: SchemaRef,
+    /// The data files that are read; all when `None`.
+    only: Option<HashSet<String>>,
 }
 
 impl LakeScan {
@@ -47,43 +49,78 @@ impl LakeScan {
             snapshot,
             columns,
             schema,
+            only: None,
         }
     }
 
+    /// The same, without the rows of all other data files.
+    pub(super) fn only(mut self, files: HashSet<String>) -> Self {
+        self.only = Some(files);
+        self
+    }
+
+    /// The columns.
+    pub(super) const fn columns(&self) -> &iceberg::spec::SchemaRef {
+        &self.columns
+    }
+
+    /// All data files, each with the delete files that take rows from it.
+    pub(super) async fn files(&self) -> iceberg::Result<Vec<FileScanTask>> {
+        self.plan(&[], &[]).await
+    }
+
     /// The files with rows that may be wanted.
-    async fn plan(&self, columns: Vec<String>, filters: &[Expr]) -> Result<Vec<FileScanTask>> {
-        let mut scan = self.table.scan().select(columns);
+    async fn plan(&self, columns: &[&str], filters: &[Expr]) -> iceberg::Result<Vec<FileScanTask>> {
+        let mut scan = self.table.scan();
         if let Some(snapshot) = &self.snapshot {
             scan = scan.snapshot_id(snapshot.snapshot_id());
         }
+        let moved = self.columns_moved();
+        scan = if moved {
+            scan.select_empty()
+        } else {
+            scan.select(columns.iter().copied())
+        };
         let schema = &self.columns;
         let keep_in_reader = exact_in_reader(filters, schema);
-        if let Some(predicate) = predicate(filters, schema) {
+        if let Some(predicate) = predicate(filters, schema).filter(|_| !moved) {
             scan = scan.with_filter(predicate);
         }
-        let planned = scan
-            .build()
-            .map_err(external)?
-            .plan_files()
-            .await
-            .map_err(external)?;
-        let mut tasks: Vec<FileScanTask> = planned.try_collect().await.map_err(external)?;
+        let planned = scan.build()?.plan_files().await?;
+        let mut tasks: Vec<FileScanTask> = planned.try_collect().await?;
+        if let Some(only) = &self.only {
+            tasks.retain(|task| only.contains(&task.data_file_path));
+        }
         for task in &mut tasks {
             if !keep_in_reader {
                 task.predicate = None;
+            }
+            if moved {
+                task.schema = Arc::clone(schema);
+                let ids = columns
+                    .iter()
+                    .filter_map(|name| schema.field_id_by_name(name));
+                task.project_field_ids = ids.collect();
             }
         }
         self.drop_unrelated_deletes(&mut tasks).await?;
         Ok(tasks)
     }
 
+    /// Whether the columns are not those that the snapshot was made with: they were changed without a commit of rows,
+    /// or the table went back to an earlier snapshot. The library plans a scan with the snapshot's columns only.
+    fn columns_moved(&self) -> bool {
+        let made_with = self.snapshot.as_ref().and_then(|made| made.schema_id());
+        made_with.is_some_and(|id| id != self.columns.schema_id())
+    }
+
     /// Forgets position deletes that name another data file: the library matches them by partition alone, and every
     /// file of a partition would read all of them.
-    async fn drop_unrelated_deletes(&self, tasks: &mut [FileScanTask]) -> Result<()> {
+    async fn drop_unrelated_deletes(&self, tasks: &mut [FileScanTask]) -> iceberg::Result<()> {
         if tasks.iter().all(|task| task.deletes.is_empty()) {
             return Ok(());
         }
-        let targets = self.delete_targets().await.map_err(external)?;
+        let targets = self.delete_targets().await?;
         for task in tasks {
             let path = &task.data_file_path;
             task.deletes.retain(|delete| {
@@ -124,7 +161,7 @@ impl LakeScan {
 }
 
 /// An error of the Iceberg library as `DataFusion` carries it.
-fn external(error: iceberg::Error) -> DataFusionError {
+pub(super) fn external(error: iceberg::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -175,19 +212,21 @@ impl TableProvider for LakeScan {
         } else {
             usize::MAX
         };
-        let columns = read
+        let columns: Vec<&str> = read
             .fields()
             .iter()
             .take(wanted)
-            .map(|field| field.name().clone())
+            .map(|field| field.name().as_str())
             .collect();
-        let mut tasks = self.plan(columns, filters).await?;
+        let mut tasks = self.plan(&columns, filters).await.map_err(external)?;
         let exact = filters.is_empty();
         if let Some(limit) = limit.filter(|_| exact) {
             tasks = enough(tasks, limit);
         }
         let statistics = statistics(&tasks, &schema, exact);
-        let groups = spread(tasks, session.config().target_partitions());
+        let groups = spread(tasks, session.config().target_partitions(), |task| {
+            task.file_size_in_bytes
+        });
         Ok(Arc::new(LakeExec::new(
             self.table.clone(),
             groups,
@@ -230,14 +269,18 @@ fn statistics(tasks: &[FileScanTask], schema: &SchemaRef, all_rows: bool) -> Sta
 }
 
 /// Spreads files over readers so that each has about the same number of bytes.
-fn spread(mut tasks: Vec<FileScanTask>, readers: usize) -> Vec<Vec<FileScanTask>> {
-    let readers = readers.min(tasks.len()).max(1);
-    tasks.sort_by_key(|task| Reverse(task.file_size_in_bytes));
-    let mut groups: Vec<(u64, Vec<FileScanTask>)> = vec![(0, Vec::new()); readers];
-    for task in tasks {
-        if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-            *bytes += task.file_size_in_bytes;
-            group.push(task);
+pub(super) fn spread<T: Clone>(
+    mut files: Vec<T>,
+    readers: usize,
+    bytes: impl Fn(&T) -> u64,
+) -> Vec<Vec<T>> {
+    let readers = readers.min(files.len()).max(1);
+    files.sort_by_key(|file| Reverse(bytes(file)));
+    let mut groups: Vec<(u64, Vec<T>)> = vec![(0, Vec::new()); readers];
+    for file in files {
+        if let Some((total, group)) = groups.iter_mut().min_by_key(|(total, _)| *total) {
+            *total += bytes(&file);
+            group.push(file);
         }
     }
     groups.into_iter().map(|(_, group)| group).collect()

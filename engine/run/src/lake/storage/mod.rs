@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::io::{FileIO, FileIOBuilder};
+use object_store::aws::AwsCredentialProvider;
 use uuid::Uuid;
 
 use self::file_io::ObjectStorageFactory;
@@ -67,13 +68,27 @@ impl Warehouse {
         FileIOBuilder::new(Arc::new(ObjectStorageFactory::of(Arc::clone(&self.stores)))).build()
     }
 
-    /// File access with keys a catalog handed out for one table (`s3.access-key-id` and so on).
-    pub(super) fn vended_io(&self, config: &HashMap<String, String>) -> FileIO {
+    /// Whether the files are behind an interface that keys open.
+    pub(super) const fn takes_keys(&self) -> bool {
+        matches!(self.options, WarehouseOptions::S3(_))
+    }
+
+    /// Whether the project itself has keys to the files.
+    pub(super) const fn has_keys(&self) -> bool {
+        matches!(&self.options, WarehouseOptions::S3(s3) if s3.access_key.is_some())
+    }
+
+    /// File access with keys that a catalog hands out for one table, in the place that it tells (`s3.region` and so on).
+    pub(super) fn vended_io(
+        &self,
+        place: &HashMap<String, String>,
+        keys: AwsCredentialProvider,
+    ) -> FileIO {
         let WarehouseOptions::S3(s3) = &self.options else {
             return self.file_io();
         };
-        let options = WarehouseOptions::S3(stores::with_vended(s3.clone(), config));
-        let stores = Arc::new(Stores::open(&options));
+        let options = stores::in_place(s3.clone(), place);
+        let stores = Arc::new(Stores::with_keys(options, keys));
         FileIOBuilder::new(Arc::new(ObjectStorageFactory::of(stores))).build()
     }
 

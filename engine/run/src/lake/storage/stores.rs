@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use connectors::{Error, ErrorKind, Result, Secret};
+use connectors::{Error, ErrorKind, Result};
 use futures::StreamExt;
 use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AwsCredentialProvider};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
@@ -23,7 +23,9 @@ pub(super) enum Stores {
     Local(Arc<dyn ObjectStore>),
     /// One client a bucket, made when the bucket is first met.
     S3 {
-        options: S3Options,
+        options: Box<S3Options>,
+        /// Keys that change while they are in use, in place of those of the options.
+        keys: Option<AwsCredentialProvider>,
         buckets: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
     },
 }
@@ -44,9 +46,19 @@ impl Stores {
         match options {
             WarehouseOptions::Local { .. } => Self::Local(Arc::new(LocalFileSystem::new())),
             WarehouseOptions::S3(s3) => Self::S3 {
-                options: s3.clone(),
+                options: Box::new(s3.clone()),
+                keys: None,
                 buckets: Mutex::default(),
             },
+        }
+    }
+
+    /// S3 with keys that change while they are in use.
+    pub(super) fn with_keys(options: S3Options, keys: AwsCredentialProvider) -> Self {
+        Self::S3 {
+            options: Box::new(options),
+            keys: Some(keys),
+            buckets: Mutex::default(),
         }
     }
 
@@ -59,14 +71,18 @@ impl Stores {
                     .or(address.strip_prefix("file:"));
                 (Arc::clone(store), path.unwrap_or(address))
             }
-            Self::S3 { options, buckets } => {
+            Self::S3 {
+                options,
+                keys,
+                buckets,
+            } => {
                 let rest = S3_SCHEMES
                     .iter()
                     .find_map(|scheme| address.strip_prefix(scheme));
                 let (bucket, path) = rest
                     .and_then(|rest| rest.split_once('/'))
                     .unwrap_or(("", address));
-                (bucket_store(options, buckets, bucket)?, path)
+                (bucket_store(options, keys.as_ref(), buckets, bucket)?, path)
             }
         };
         if path.contains("://") {
@@ -97,6 +113,7 @@ impl Stores {
 /// The client of one bucket.
 fn bucket_store(
     options: &S3Options,
+    keys: Option<&AwsCredentialProvider>,
     buckets: &Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
     bucket: &str,
 ) -> Result<Arc<dyn ObjectStore>> {
@@ -121,6 +138,9 @@ fn bucket_store(
     if let Some(token) = &options.session_token {
         builder = builder.with_token(token.expose());
     }
+    if let Some(keys) = keys {
+        builder = builder.with_credentials(Arc::clone(keys));
+    }
     let store = builder
         .build()
         .map_err(store_failed("the options of the bucket do not fit"))?;
@@ -129,25 +149,18 @@ fn bucket_store(
     Ok(store)
 }
 
-/// The options with what a catalog handed out for one table.
-pub(super) fn with_vended(mut options: S3Options, config: &HashMap<String, String>) -> S3Options {
-    let secret = |key: &str| config.get(key).map(|value| Secret::new(value.clone()));
-    if let Some(key) = secret("s3.access-key-id") {
-        // A session token of our own does not belong to somebody else's key.
-        options.access_key = Some(key);
-        options.secret_key = secret("s3.secret-access-key");
-        options.session_token = secret("s3.session-token");
-    }
+/// The options with what a catalog tells about the place of one table's files.
+pub(super) fn in_place(mut options: S3Options, place: &HashMap<String, String>) -> S3Options {
     if options.endpoint.is_none() {
-        options.endpoint = config.get("s3.endpoint").cloned();
+        options.endpoint = place.get("s3.endpoint").cloned();
     }
-    if let Some(region) = config
+    if let Some(region) = place
         .get("s3.region")
-        .or_else(|| config.get("client.region"))
+        .or_else(|| place.get("client.region"))
     {
         options.region = Some(region.clone());
     }
-    if config
+    if place
         .get("s3.path-style-access")
         .is_some_and(|value| value == "true")
     {

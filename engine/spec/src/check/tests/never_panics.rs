@@ -11,7 +11,7 @@ fn run(files: Vec<(String, Vec<u8>)>) {
         .into_iter()
         .map(|(path, bytes)| SourceFile { path, bytes })
         .collect();
-    let (project, found) = check(files, Some("prod"), &Two);
+    let (project, found, _) = check(files, Some("prod"), &Two);
     // An environment that is not there is always a finding.
     assert!(project.is_none() && !found.is_empty());
     let _ = (found.render(true), found.to_json());

@@ -88,6 +88,7 @@ impl Connectors for Two {
             append: true,
             replace: true,
             merge: false,
+            remembers: true,
         };
         match kind {
             "database" => Some(Capability {

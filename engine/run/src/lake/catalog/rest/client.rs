@@ -1,39 +1,68 @@
-//! Requests to an Iceberg REST server: addresses, tokens, one renewal of a token that ran out.
+//! Requests to an Iceberg REST server: addresses, tokens, and what is sent again.
+//!
+//! A token that ran out is renewed once a request. A request that changes nothing is sent again when the server is busy
+//! or breaks off; one that changes something only when it never left. Knows nothing of tables.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use connectors::{Error, ErrorKind, Result};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use connectors::{Error, ErrorKind, Result, Secret};
+use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
+use super::answer::{Answer, unanswered};
 use crate::lake::options::RestOptions;
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Bytes of an error's text that are shown.
-const SHOWN_BYTES: usize = 500;
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is waited before a request is sent again, each time it is.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 /// Asks the server to hand out keys to the storage.
 const DELEGATION: (&str, &str) = ("X-Iceberg-Access-Delegation", "vended-credentials");
+/// How a server that hands out keys anew says so.
+const KEYS_ENDPOINT: &str = "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}/credentials";
 
 /// A client of one server.
 pub(super) struct Client {
     http: reqwest::Client,
     options: RestOptions,
-    token: Mutex<Option<String>>,
-    base: OnceCell<Url>,
+    address: Url,
+    token: Mutex<Option<Secret>>,
+    server: OnceCell<Server>,
 }
 
-/// What a request that changes nothing but the table says.
+/// What the server tells about itself.
+struct Server {
+    /// The address below which this catalog's namespaces are.
+    base: Url,
+    /// Whether keys are handed out at an address of their own.
+    gives_keys: bool,
+}
+
+/// What a request does to the catalog.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing, or nothing more when it is done twice.
+    Harmless,
+    /// Something that must not be done twice.
+    Once,
+}
+
 #[derive(serde::Deserialize)]
 struct Config {
     #[serde(default)]
     defaults: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     overrides: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    endpoints: Option<Vec<String>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -46,19 +75,17 @@ impl Client {
     pub(super) fn new(options: RestOptions) -> Result<Self> {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| {
                 Error::new(ErrorKind::Internal, "no HTTP client can be made").caused_by(error)
             })?;
-        let token = options
-            .token
-            .as_ref()
-            .map(|token| token.expose().to_owned());
         Ok(Self {
             http,
+            address: address(&options.uri)?,
+            token: Mutex::new(options.token.clone()),
             options,
-            token: Mutex::new(token),
-            base: OnceCell::new(),
+            server: OnceCell::new(),
         })
     }
 
@@ -66,15 +93,43 @@ impl Client {
         &self.options
     }
 
-    /// Sends a request to a path below the catalog's own. The answer may be any status but 401.
-    pub(super) async fn send<B: Serialize + Sync>(
+    /// Whether the server hands out keys at an address of their own.
+    pub(super) async fn gives_keys(&self) -> Result<bool> {
+        Ok(self.server().await?.gives_keys)
+    }
+
+    /// Reads something below the catalog's own address. The answer may be any status but that of a token that ran out.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer> {
+        self.send::<()>(Method::GET, path, query, Effect::Harmless, None)
+            .await
+    }
+
+    /// Sends something to below the catalog's own address. `CommitUnknown` is an effect that may have happened; any other
+    /// error is none.
+    pub(super) async fn post<B: Serialize + Sync>(
+        &self,
+        path: &[&str],
+        effect: Effect,
+        body: &B,
+    ) -> Result<Answer> {
+        self.send(Method::POST, path, &[], effect, Some(body)).await
+    }
+
+    /// Removes something below the catalog's own address.
+    pub(super) async fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer> {
+        self.send::<()>(Method::DELETE, path, query, Effect::Harmless, None)
+            .await
+    }
+
+    async fn send<B: Serialize + Sync>(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
+        effect: Effect,
         body: Option<&B>,
-    ) -> Result<Response> {
-        let mut url = self.base().await?.clone();
+    ) -> Result<Answer> {
+        let mut url = self.server().await?.base.clone();
         extend(&mut url, path)?;
         let build = || {
             let mut request = self.http.request(method.clone(), url.clone()).query(query);
@@ -86,41 +141,85 @@ impl Client {
                 None => request,
             }
         };
-        self.authorized(&build).await
+        self.authorized(&build, effect).await
     }
 
-    /// Sends with the token; renews it once when it has run out.
-    async fn authorized(&self, build: &(dyn Fn() -> RequestBuilder + Sync)) -> Result<Response> {
-        if self.current_token().is_none() && self.options.credential.is_some() {
-            self.renew_token().await?;
+    /// Sends with the token; with a new one when the server does not take it any more, which is before any effect.
+    async fn authorized(
+        &self,
+        build: &(dyn Fn() -> RequestBuilder + Sync),
+        effect: Effect,
+    ) -> Result<Answer> {
+        let token = self.token(None).await?;
+        let answer = self.patient(build, token.as_ref(), effect).await?;
+        if !answer.is_unauthorized() || self.options.credential.is_none() {
+            return Ok(answer);
         }
-        let response = self.with_token(build()).send().await.map_err(unreachable)?;
-        if response.status() != StatusCode::UNAUTHORIZED || self.options.credential.is_none() {
-            return Ok(response);
-        }
-        self.renew_token().await?;
-        self.with_token(build()).send().await.map_err(unreachable)
+        let token = self.token(token.as_ref()).await?;
+        self.patient(build, token.as_ref(), effect).await
     }
 
-    fn current_token(&self) -> Option<String> {
-        self.token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Sends until there is an answer that will not be another one in a moment.
+    async fn patient(
+        &self,
+        build: &(dyn Fn() -> RequestBuilder + Sync),
+        token: Option<&Secret>,
+        effect: Effect,
+    ) -> Result<Answer> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let request = match token {
+                Some(token) => build().bearer_auth(token.expose()),
+                None => build(),
+            };
+            let done = self.once(request, token, effect).await;
+            let again = match &done {
+                Ok(answer) => effect == Effect::Harmless && answer.is_passing(),
+                Err(error) => error.is_retryable(),
+            };
+            match pauses.next().filter(|_| again) {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return done,
+            }
+        }
     }
 
-    fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
-        match self.current_token() {
-            Some(token) => request.bearer_auth(token),
-            None => request,
+    async fn once(
+        &self,
+        request: RequestBuilder,
+        token: Option<&Secret>,
+        effect: Effect,
+    ) -> Result<Answer> {
+        let harmless = effect == Effect::Harmless;
+        let lost = |error| unanswered(error, harmless).with("uri", &self.options.uri);
+        let response = request.send().await.map_err(lost)?;
+        let credential = self.options.credential.as_ref().map(Secret::expose);
+        let (_, secret) = credential
+            .and_then(|credential| credential.split_once(':'))
+            .unwrap_or_default();
+        let token = token.map(Secret::expose).unwrap_or_default();
+        Answer::read(response, &[token, secret]).await.map_err(lost)
+    }
+
+    /// The token to send; another one than `stale`. Requests that find it stale at the same time renew it once.
+    async fn token(&self, stale: Option<&Secret>) -> Result<Option<Secret>> {
+        let mut held = self.token.lock().await;
+        let Some(credential) = &self.options.credential else {
+            return Ok(held.clone());
+        };
+        let current = held
+            .as_ref()
+            .filter(|held| stale.is_none_or(|stale| stale.expose() != held.expose()));
+        if let Some(current) = current {
+            return Ok(Some(current.clone()));
         }
+        let fresh = self.ask_token(credential).await?;
+        *held = Some(fresh.clone());
+        Ok(Some(fresh))
     }
 
     /// Asks for a token with the client's credentials.
-    async fn renew_token(&self) -> Result<()> {
-        let Some(credential) = &self.options.credential else {
-            return Ok(());
-        };
+    async fn ask_token(&self, credential: &Secret) -> Result<Secret> {
         let (id, secret) = credential.expose().split_once(':').ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidInput,
@@ -136,35 +235,22 @@ impl Client {
             ("scope", scope),
         ];
         let url = self.root(&["oauth", "tokens"])?;
-        let response = self
-            .http
-            .post(url)
-            .form(&form)
-            .send()
-            .await
-            .map_err(unreachable)?;
-        let token: Token = answer(response, "the catalog gives no token").await?;
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.access_token);
-        Ok(())
+        let build = || self.http.post(url.clone()).form(&form);
+        let answer = self.patient(&build, None, Effect::Harmless).await?;
+        let token: Token = answer.secret("the catalog gives no token")?;
+        Ok(Secret::new(token.access_token))
     }
 
     /// An address below `/v1`.
     fn root(&self, path: &[&str]) -> Result<Url> {
-        let mut url = Url::parse(self.options.uri.trim_end_matches('/')).map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "the address of the catalog is not a URL",
-            )
-            .with("uri", &self.options.uri)
-            .caused_by(error)
-        })?;
+        let mut url = self.address.clone();
         extend(&mut url, &["v1"])?;
         extend(&mut url, path)?;
         Ok(url)
     }
 
-    /// The address below which this catalog's namespaces are: the server tells its prefix.
-    async fn base(&self) -> Result<&Url> {
+    /// What the server tells about itself: its prefix, and what it can do.
+    async fn server(&self) -> Result<&Server> {
         let ask = async || {
             let url = self.root(&["config"])?;
             let warehouse = self.options.warehouse.as_deref();
@@ -173,9 +259,8 @@ impl Client {
                 .into_iter()
                 .collect();
             let build = || self.http.get(url.clone()).query(&query);
-            let response = self.authorized(&build).await?;
-            let config: Config =
-                answer(response, "the catalog does not tell its configuration").await?;
+            let answer = self.authorized(&build, Effect::Harmless).await?;
+            let config: Config = answer.secret("the catalog does not tell its configuration")?;
             let prefix = config
                 .overrides
                 .get("prefix")
@@ -184,10 +269,30 @@ impl Client {
                 .and_then(serde_json::Value::as_str)
                 .unwrap_or_default();
             let parts: Vec<&str> = prefix.split('/').filter(|part| !part.is_empty()).collect();
-            self.root(&parts)
+            let mut endpoints = config.endpoints.iter().flatten();
+            Ok(Server {
+                base: self.root(&parts)?,
+                gives_keys: endpoints.any(|endpoint| endpoint == KEYS_ENDPOINT),
+            })
         };
-        self.base.get_or_try_init(ask).await
+        self.server.get_or_try_init(ask).await
     }
+}
+
+/// The address of a server. One with a password in it would carry that into every message.
+fn address(uri: &str) -> Result<Url> {
+    let bad = |message| {
+        Error::new(ErrorKind::InvalidInput, message)
+            .help("write `uri` like `https://catalog.example.org`; secrets belong into `credential` or `token`")
+    };
+    let url = Url::parse(uri.trim_end_matches('/'))
+        .map_err(|error| bad("the address of the catalog is not a URL").caused_by(error))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad(
+            "the address of the catalog has a user or a password in it",
+        ));
+    }
+    Ok(url)
 }
 
 /// Adds parts to a path, each encoded.
@@ -200,51 +305,4 @@ fn extend(url: &mut Url, path: &[&str]) -> Result<()> {
     })?;
     parts.pop_if_empty().extend(path);
     Ok(())
-}
-
-/// The error of a request without an answer.
-pub(super) fn unreachable(error: reqwest::Error) -> Error {
-    let kind = if error.is_connect() {
-        ErrorKind::Unavailable
-    } else if error.is_timeout() {
-        ErrorKind::Timeout
-    } else {
-        ErrorKind::CommitUnknown
-    };
-    Error::new(kind, "the catalog does not answer").caused_by(error)
-}
-
-/// The error of an answer that is not a success.
-pub(super) async fn refusal(response: Response, message: &str) -> Error {
-    let status = response.status();
-    let kind = match status.as_u16() {
-        401 | 403 => ErrorKind::PermissionDenied,
-        404 => ErrorKind::NotFound,
-        409 => ErrorKind::Conflict,
-        406 | 501 => ErrorKind::Unsupported,
-        400..=499 => ErrorKind::InvalidInput,
-        _ => ErrorKind::Unavailable,
-    };
-    let text = response.text().await.unwrap_or_default();
-    let shown = text
-        .get(..text.floor_char_boundary(SHOWN_BYTES))
-        .unwrap_or_default();
-    Error::new(kind, message)
-        .with("status", status.as_u16())
-        .with("answer", shown)
-}
-
-/// The body of an answer that must be a success.
-pub(super) async fn answer<T: DeserializeOwned>(response: Response, message: &str) -> Result<T> {
-    if !response.status().is_success() {
-        return Err(refusal(response, message).await);
-    }
-    let body = response.bytes().await.map_err(unreachable)?;
-    serde_json::from_slice(&body).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidData,
-            format!("{message}: its answer cannot be read"),
-        )
-        .caused_by(error)
-    })
 }

@@ -3,25 +3,35 @@
 //! The server checks requirements and writes metadata. Its commit answers 409 when somebody was first; anything that
 //! is neither that nor a plain refusal may have happened.
 
+mod answer;
 mod client;
+mod create;
+mod first;
+mod keys;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use connectors::{Error, ErrorKind, Result};
+use connectors::{ErrorKind, Result};
+use iceberg::TableCreation;
 use iceberg::io::FileIO;
-use iceberg::spec::{PartitionSpec, SortOrder, TableMetadata};
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
-use iceberg::{TableCreation, TableUpdate};
 use iceberg_catalog_rest::{
-    CommitTableRequest, CreateNamespaceRequest, CreateTableRequest, ListNamespaceResponse,
-    ListTablesResponse, LoadTableResult,
+    CommitTableRequest, CreateNamespaceRequest, ListNamespaceResponse, ListTablesResponse,
 };
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use uuid::Uuid;
 
-use self::client::{Client, answer, refusal};
+use self::answer::Answer;
+use self::client::{Client, Effect};
+use self::create::{Creation, making};
+use self::keys::{Given, Held, VendedKeys, no_keys};
 use super::{Catalog, Change, CommitError, Draft, table};
+use crate::lake::failure::failed;
 use crate::lake::id::TableId;
 use crate::lake::options::RestOptions;
 use crate::lake::storage::Warehouse;
@@ -33,20 +43,54 @@ const MAX_PAGES: usize = 10_000;
 
 /// The catalog behind one server.
 pub(super) struct RestCatalog {
-    client: Client,
+    client: Arc<Client>,
     warehouse: Arc<Warehouse>,
+    /// Whether the server can show a table without making it, as far as is known.
+    stages: Arc<AtomicBool>,
+}
+
+/// A table as the server gives it.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Loaded {
+    #[serde(default)]
+    metadata_location: Option<String>,
+    metadata: TableMetadata,
+}
+
+impl Loaded {
+    fn read(answer: &Answer, message: &str) -> Result<Self> {
+        answer.success(message)
+    }
+}
+
+/// Where the tables of a namespace are, below the catalog's own address.
+fn tables_path(namespace: &str) -> [String; 3] {
+    let levels = namespace.replace('.', LEVELS);
+    ["namespaces".to_owned(), levels, "tables".to_owned()]
+}
+
+/// Where a table is, below the catalog's own address.
+fn table_path(id: &TableId) -> [String; 4] {
+    let [namespaces, levels, tables] = tables_path(&id.namespace);
+    [namespaces, levels, tables, id.name.clone()]
+}
+
+fn paths(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
 }
 
 impl RestCatalog {
     /// A catalog; nothing is asked yet.
     pub(super) fn new(options: RestOptions, warehouse: Arc<Warehouse>) -> Result<Self> {
         Ok(Self {
-            client: Client::new(options)?,
+            client: Arc::new(Client::new(options)?),
             warehouse,
+            stages: Arc::new(AtomicBool::new(true)),
         })
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(
+    async fn page<T: serde::de::DeserializeOwned>(
         &self,
         path: &[&str],
         page: &str,
@@ -57,11 +101,7 @@ impl RestCatalog {
         } else {
             vec![("pageToken", page)]
         };
-        let response = self
-            .client
-            .send::<()>(Method::GET, path, &query, None)
-            .await?;
-        answer(response, message).await
+        self.client.get(path, &query).await?.success(message)
     }
 
     async fn namespaces(&self) -> Result<Vec<String>> {
@@ -69,7 +109,7 @@ impl RestCatalog {
         let mut page = String::new();
         for _ in 0..MAX_PAGES {
             let listed: ListNamespaceResponse = self
-                .get(
+                .page(
                     &["namespaces"],
                     &page,
                     "the catalog does not list its namespaces",
@@ -87,11 +127,10 @@ impl RestCatalog {
     async fn tables_in(&self, namespace: &str) -> Result<Vec<TableId>> {
         let mut found = Vec::new();
         let mut page = String::new();
-        let levels = namespace.replace('.', LEVELS);
+        let path = tables_path(namespace);
         for _ in 0..MAX_PAGES {
-            let path = ["namespaces", levels.as_str(), "tables"];
             let listed: ListTablesResponse = self
-                .get(&path, &page, "the catalog does not list its tables")
+                .page(&paths(&path), &page, "the catalog does not list its tables")
                 .await?;
             found.extend(
                 listed
@@ -109,72 +148,111 @@ impl RestCatalog {
 
     /// Makes the namespace known; one that is there is fine.
     async fn ensure_namespace(&self, id: &TableId) -> Result<()> {
-        let namespace = id.ident()?.namespace;
         let body = CreateNamespaceRequest {
-            namespace,
+            namespace: id.ident()?.namespace,
             properties: HashMap::new(),
         };
-        let response = self
+        let answer = self
             .client
-            .send(Method::POST, &["namespaces"], &[], Some(&body))
+            .post(&["namespaces"], Effect::Harmless, &body)
             .await?;
-        if response.status().is_success() || response.status() == StatusCode::CONFLICT {
+        if answer.status.is_success() || answer.status == StatusCode::CONFLICT {
             return Ok(());
         }
-        Err(refusal(response, "the catalog does not make the namespace")
-            .await
+        Err(answer
+            .refusal("the catalog does not make the namespace")
             .with("table", id))
     }
 
-    /// Makes a table, or only its metadata when `staged`; `None` where the server cannot do that.
-    async fn create(
+    /// Access to the files of a table, with the keys that came with it where the server hands them out.
+    fn file_io(
         &self,
         id: &TableId,
-        creation: &TableCreation,
-        staged: bool,
-    ) -> Result<Option<LoadTableResult>> {
-        let body = CreateTableRequest {
-            name: id.name.clone(),
-            location: None,
-            schema: creation.schema.clone(),
-            partition_spec: creation.partition_spec.clone(),
-            write_order: creation.sort_order.clone(),
-            stage_create: Some(staged),
-            properties: creation.properties.clone(),
+        answer: &Answer,
+        location: &str,
+        creation: Option<Creation>,
+    ) -> Result<FileIO> {
+        if !self.client.options().vended || !self.warehouse.takes_keys() {
+            return Ok(self.warehouse.file_io());
+        }
+        let given: Given = answer.secret("the catalog does not give the table")?;
+        let place = given.at(location);
+        let Some(held) = Held::of(&place, answer.now_ms) else {
+            if self.warehouse.has_keys() {
+                return Ok(self.warehouse.file_io());
+            }
+            return Err(no_keys().with("table", id));
         };
-        let levels = id.namespace.replace('.', LEVELS);
-        let path = ["namespaces", levels.as_str(), "tables"];
-        let response = self
-            .client
-            .send(Method::POST, &path, &[], Some(&body))
-            .await?;
-        let status = response.status().as_u16();
-        if staged && matches!(status, 400 | 405 | 406 | 422 | 501) {
-            return Ok(None);
-        }
-        let made: Result<LoadTableResult> =
-            answer(response, "the catalog does not make the table").await;
-        made.map(Some).map_err(|error| error.with("table", id))
+        let keys = VendedKeys::new(
+            Arc::clone(&self.client),
+            id.clone(),
+            location.to_owned(),
+            creation,
+            held,
+        );
+        Ok(self.warehouse.vended_io(&place, Arc::new(keys)))
     }
 
-    fn file_io(&self, loaded: &LoadTableResult) -> FileIO {
-        if !self.client.options().vended {
-            return self.warehouse.file_io();
-        }
-        let mut config = loaded.config.clone();
-        let location = loaded.metadata.location();
-        let given = loaded.storage_credentials.iter().flatten();
-        let fitting = given.filter(|credential| location.starts_with(&credential.prefix));
-        if let Some(credential) = fitting.max_by_key(|credential| credential.prefix.len()) {
-            config.extend(credential.config.clone());
-        }
-        self.warehouse.vended_io(&config)
+    /// A table that the server has shown and not made.
+    fn shown(&self, id: &TableId, answer: &Answer, creation: Creation) -> Result<Draft> {
+        let shown = Loaded::read(answer, "the catalog does not make the table")?;
+        let location = shown.metadata.location();
+        let file_io = self.file_io(id, answer, location, Some(creation.at(location)))?;
+        Ok(Draft {
+            file_io,
+            updates: making(&shown.metadata),
+            metadata: shown.metadata,
+            made: None,
+        })
     }
 
-    fn built(&self, id: &TableId, loaded: LoadTableResult) -> Result<Table> {
-        let file_io = self.file_io(&loaded);
-        table(id, file_io, loaded.metadata_location, loaded.metadata)
+    /// A table that the server cannot show: its place is the project's to choose, as its keys are.
+    fn imagined(&self, id: &TableId, mut creation: TableCreation) -> Result<Draft> {
+        let uuid = Uuid::new_v4();
+        creation.location = Some(self.warehouse.place(id, uuid));
+        let built = TableMetadataBuilder::from_table_creation(creation)
+            .map(|builder| builder.assign_uuid(uuid))
+            .and_then(TableMetadataBuilder::build)
+            .map_err(|error| failed("the table cannot be made")(error).with("table", id))?;
+        Ok(Draft {
+            updates: making(&built.metadata),
+            metadata: built.metadata,
+            file_io: self.warehouse.file_io(),
+            made: None,
+        })
     }
+
+    /// Sends a commit. Its answer says what became of it; without one it may have happened.
+    async fn send(&self, id: &TableId, body: &CommitTableRequest) -> Result<Answer, CommitError> {
+        let path = table_path(id);
+        let sent = self.client.post(&paths(&path), Effect::Once, body).await;
+        sent.map_err(|error| {
+            let unknown = error.kind() == ErrorKind::CommitUnknown;
+            let error = error.with("table", id);
+            if unknown {
+                CommitError::Unknown(error)
+            } else {
+                CommitError::Failed(error)
+            }
+        })
+    }
+}
+
+/// What an answer to a commit says about it.
+fn outcome(id: &TableId, answer: &Answer) -> Result<(), CommitError> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let error = answer
+        .refusal("the catalog does not take the commit")
+        .with("table", id);
+    Err(match answer.status.as_u16() {
+        // Too many requests: this one was not looked at, and may come again.
+        409 | 429 => CommitError::Conflict(error),
+        // The request was read and refused.
+        400..=499 if answer.status != StatusCode::REQUEST_TIMEOUT => CommitError::Failed(error),
+        _ => CommitError::Unknown(error),
+    })
 }
 
 #[async_trait]
@@ -189,82 +267,54 @@ impl Catalog for RestCatalog {
     }
 
     async fn load(&self, id: &TableId) -> Result<Option<Table>> {
-        let levels = id.namespace.replace('.', LEVELS);
-        let path = ["namespaces", levels.as_str(), "tables", id.name.as_str()];
-        let response = self
-            .client
-            .send::<()>(Method::GET, &path, &[], None)
-            .await?;
-        if response.status() == StatusCode::NOT_FOUND {
+        let path = table_path(id);
+        let answer = self.client.get(&paths(&path), &[]).await?;
+        if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let loaded: LoadTableResult = answer(response, "the catalog does not give the table")
-            .await
+        let loaded = Loaded::read(&answer, "the catalog does not give the table")
             .map_err(|error| error.with("table", id))?;
-        self.built(id, loaded).map(Some)
+        let file_io = self.file_io(id, &answer, loaded.metadata.location(), None)?;
+        table(id, file_io, loaded.metadata_location, loaded.metadata).map(Some)
     }
 
     async fn draft(&self, id: &TableId, creation: TableCreation) -> Result<Draft> {
         self.ensure_namespace(id).await?;
-        if let Some(staged) = self.create(id, &creation, true).await? {
-            // A server that does not know the word makes the table at once, and tells by giving its metadata a place.
-            let made = match &staged.metadata_location {
-                Some(_) => self.load(id).await?,
-                None => None,
-            };
-            return Ok(Draft {
-                file_io: self.file_io(&staged),
-                updates: making(&staged.metadata),
-                metadata: staged.metadata,
-                made,
-            });
-        }
-        let made = self.create(id, &creation, false).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "a table was made without an answer").with("table", id)
-        })?;
-        Ok(Draft {
-            file_io: self.file_io(&made),
-            updates: Vec::new(),
-            metadata: made.metadata.clone(),
-            made: Some(self.built(id, made)?),
-        })
+        let making = Creation::new(
+            Arc::clone(&self.client),
+            Arc::clone(&self.stages),
+            id,
+            &creation,
+        );
+        let vended = self.client.options().vended && self.warehouse.takes_keys();
+        let answer = match making.stage().await? {
+            Some(answer) => answer,
+            // Only the server knows where the files go and what opens that place.
+            None if vended => making.preview().await?,
+            None => return self.imagined(id, creation),
+        };
+        let draft = self.shown(id, &answer, making);
+        draft.map_err(|error| error.with("table", id))
     }
 
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError> {
         let id = change.id;
         let mut updates = change.initial_updates.to_vec();
+        let initial = updates.len();
         updates.extend(change.updates);
-        let body = CommitTableRequest {
+        let mut body = CommitTableRequest {
             identifier: Some(id.ident().map_err(CommitError::Failed)?),
             requirements: change.requirements,
             updates,
         };
-        let levels = id.namespace.replace('.', LEVELS);
-        let path = ["namespaces", levels.as_str(), "tables", id.name.as_str()];
-        let response = match self
-            .client
-            .send(Method::POST, &path, &[], Some(&body))
-            .await
-        {
-            Ok(response) => response,
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                return Err(CommitError::Failed(error.with("table", id)));
-            }
-            Err(error) => return Err(CommitError::Unknown(error.with("table", id))),
-        };
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
+        let answer = self.send(id, &body).await?;
+        let makes = change.base.is_none() && !self.stages.load(Ordering::Relaxed);
+        if makes && matches!(answer.status.as_u16(), 400 | 404 | 405 | 406 | 422 | 501) {
+            // It makes tables only when they are asked for by that name.
+            body.updates.drain(..initial);
+            return self.make_and_commit(id, change.initial, body).await;
         }
-        let error = refusal(response, "the catalog does not take the commit")
-            .await
-            .with("table", id);
-        Err(match status.as_u16() {
-            409 => CommitError::Conflict(error),
-            // The request was read and refused.
-            400..=499 if status != StatusCode::REQUEST_TIMEOUT => CommitError::Failed(error),
-            _ => CommitError::Unknown(error),
-        })
+        outcome(id, &answer)
     }
 
     async fn probe(&self) -> Result<String> {
@@ -274,32 +324,4 @@ impl Catalog for RestCatalog {
             self.client.options().uri
         ))
     }
-}
-
-/// The updates that make a table whose metadata the server has staged.
-fn making(metadata: &TableMetadata) -> Vec<TableUpdate> {
-    let spec = PartitionSpec::clone(metadata.default_partition_spec()).into_unbound();
-    let sort_order = SortOrder::clone(metadata.default_sort_order());
-    vec![
-        TableUpdate::AssignUuid {
-            uuid: metadata.uuid(),
-        },
-        TableUpdate::UpgradeFormatVersion {
-            format_version: metadata.format_version(),
-        },
-        TableUpdate::AddSchema {
-            schema: metadata.current_schema().as_ref().clone(),
-        },
-        TableUpdate::SetCurrentSchema { schema_id: -1 },
-        TableUpdate::AddSpec { spec },
-        TableUpdate::SetDefaultSpec { spec_id: -1 },
-        TableUpdate::AddSortOrder { sort_order },
-        TableUpdate::SetDefaultSortOrder { sort_order_id: -1 },
-        TableUpdate::SetLocation {
-            location: metadata.location().to_owned(),
-        },
-        TableUpdate::SetProperties {
-            updates: metadata.properties().clone(),
-        },
-    ]
 }

@@ -5,8 +5,8 @@ use crate::sql::Place;
 
 /// A text, and where each of its lines starts in a file.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
-    pub(super) value: String,
+pub(crate) struct Text {
+    pub(crate) value: String,
     file: FileId,
     /// For each line of `value` the byte of the file it starts at; `None` where YAML folded or escaped it.
     lines: Vec<Option<u32>>,
@@ -16,7 +16,7 @@ pub(super) struct Text {
 
 impl Text {
     /// A whole file.
-    pub(super) fn of_file(file: FileId, source: &Source) -> Self {
+    pub(crate) fn of_file(file: FileId, source: &Source) -> Self {
         let value = source.text.clone();
         let mut start = 0_u32;
         let mut lines = Vec::new();
@@ -40,7 +40,7 @@ impl Text {
     }
 
     /// A YAML scalar: plain, quoted, or a block whose lines are indented.
-    pub(super) fn of_scalar(value: &str, span: Span, source: &Source) -> Self {
+    pub(crate) fn of_scalar(value: &str, span: Span, source: &Source) -> Self {
         let lines = scalar_lines(value, span, source);
         Self {
             value: value.to_owned(),
@@ -51,12 +51,26 @@ impl Text {
     }
 
     /// The whole of it, or its first line.
-    pub(super) fn whole(&self) -> Span {
+    pub(crate) fn whole(&self) -> Span {
         self.whole
     }
 
+    /// Its first line that is not empty.
+    pub(crate) fn first_line(&self) -> Span {
+        let mut numbered = self.value.split('\n').zip(1..);
+        let first = numbered.find(|(line, _)| !line.trim().is_empty());
+        self.span(first.map(|(line, number)| {
+            let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+            Place {
+                line: number,
+                column: u64::try_from(indent).unwrap_or(0).saturating_add(1),
+                length: u64::try_from(line.trim().chars().count()).unwrap_or(1),
+            }
+        }))
+    }
+
     /// The place in the file of a place in the text.
-    pub(super) fn span(&self, place: Option<Place>) -> Span {
+    pub(crate) fn span(&self, place: Option<Place>) -> Span {
         place
             .and_then(|place| self.place(place))
             .unwrap_or(self.whole)
