@@ -90,7 +90,7 @@ fn no_more_sessions_are_held_than_allowed() {
             let now = all.parse::<usize>().unwrap();
             most = most.max(now.min(before));
             before = now;
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
             reading = reading.max(copying.parse::<usize>().unwrap());
         }
         assert!(run.wait().unwrap().success());
