@@ -5,8 +5,7 @@
 
 use clap::{Arg, Args, Command};
 
-use super::project::ProjectArguments;
-use crate::render::amount::parse_bytes;
+use super::project::{ProjectArguments, memory};
 
 /// Commands that are about no project: they take these arguments, for whoever writes them always, and do not show them.
 const WITHOUT_PROJECT: [&str; 4] = ["init", "explain", "schema", "connectors"];
@@ -22,7 +21,7 @@ pub(super) fn taken_anywhere(mut command: Command) -> Command {
         .global(true)
         .hide(true)
         .value_name("SIZE")
-        .value_parser(parse_bytes);
+        .value_parser(memory);
     ProjectArguments::augment_args(command).arg(memory)
 }
 

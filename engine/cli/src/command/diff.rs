@@ -12,7 +12,6 @@ use crate::exit::Failure;
 use crate::export::{Export, Form};
 use crate::interrupt::interruptible;
 use crate::render;
-use crate::render::amount::parse_bytes;
 use crate::render::rows::Table;
 use crate::screen;
 
@@ -57,7 +56,7 @@ pub(super) struct Diff {
     limit: usize,
 
     /// How much memory the comparison may use before it spills to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = project::memory)]
     memory: usize,
 
     #[command(flatten)]

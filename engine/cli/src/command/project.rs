@@ -8,6 +8,7 @@ use spec::Texts;
 use spec::model::{Pipeline, PipelineId, Project};
 
 use crate::exit::Failure;
+use crate::render::amount::parse_bytes;
 use crate::render::style::{NOTE, paint};
 use crate::screen;
 
@@ -69,6 +70,18 @@ pub(super) fn unscheduled<'a>(mut pipelines: impl Iterator<Item = &'a Pipeline>)
                 paint(NOTE, "note")
             )
         })
+}
+
+/// Reads how much memory queries may use.
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let size = parse_bytes(text)?;
+    if size < run::LEAST_MEMORY_BYTES {
+        let least = run::LEAST_MEMORY_BYTES >> 20;
+        return Err(format!(
+            "queries cannot do with `{text}`: give them `{least}MiB` or more"
+        ));
+    }
+    Ok(size)
 }
 
 /// Settings of an engine; one worker a core when `parallel` is left out.

@@ -12,7 +12,7 @@ use crate::destination::Destination;
 use crate::exit::Failure;
 use crate::export::{Export, Form};
 use crate::interrupt::interruptible;
-use crate::render::amount::{counted, parse_bytes};
+use crate::render::amount::counted;
 use crate::render::history::moment as moment_text;
 use crate::render::rows::Table;
 use crate::screen;
@@ -52,7 +52,7 @@ pub(super) struct Query {
     limit: usize,
 
     /// How much memory the query may use before it spills to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = project::memory)]
     memory: usize,
 
     #[command(flatten)]

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::Failure;
 use crate::interrupt::interruptible_aloud;
 use crate::render;
-use crate::render::amount::parse_bytes;
 use crate::render::progress::Display;
 use crate::screen;
 
@@ -52,7 +51,7 @@ pub(super) struct Run {
     plan: Option<PathBuf>,
 
     /// How much memory queries may use before they spill to disk; 32MiB at the least
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = memory)]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = project::memory)]
     pub(super) memory: usize,
 
     /// How many threads compute; one a core when left out
@@ -61,18 +60,6 @@ pub(super) struct Run {
 
     #[command(flatten)]
     pub(super) project: ProjectArguments,
-}
-
-/// Reads how much memory queries may use.
-fn memory(text: &str) -> Result<usize, String> {
-    let size = parse_bytes(text)?;
-    if size < run::LEAST_MEMORY_BYTES {
-        let least = run::LEAST_MEMORY_BYTES >> 20;
-        return Err(format!(
-            "queries cannot do with `{text}`: give them `{least}MiB` or more"
-        ));
-    }
-    Ok(size)
 }
 
 impl Run {

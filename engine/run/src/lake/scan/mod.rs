@@ -161,7 +161,7 @@ impl LakeScan {
 }
 
 /// An error of the Iceberg library as `DataFusion` carries it.
-pub(super) fn external(error: iceberg::Error) -> DataFusionError {
+fn external(error: iceberg::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -224,9 +224,7 @@ impl TableProvider for LakeScan {
             tasks = enough(tasks, limit);
         }
         let statistics = statistics(&tasks, &schema, exact);
-        let groups = spread(tasks, session.config().target_partitions(), |task| {
-            task.file_size_in_bytes
-        });
+        let groups = spread(tasks, session.config().target_partitions());
         Ok(Arc::new(LakeExec::new(
             self.table.clone(),
             groups,
@@ -269,18 +267,14 @@ fn statistics(tasks: &[FileScanTask], schema: &SchemaRef, all_rows: bool) -> Sta
 }
 
 /// Spreads files over readers so that each has about the same number of bytes.
-pub(super) fn spread<T: Clone>(
-    mut files: Vec<T>,
-    readers: usize,
-    bytes: impl Fn(&T) -> u64,
-) -> Vec<Vec<T>> {
-    let readers = readers.min(files.len()).max(1);
-    files.sort_by_key(|file| Reverse(bytes(file)));
-    let mut groups: Vec<(u64, Vec<T>)> = vec![(0, Vec::new()); readers];
-    for file in files {
-        if let Some((total, group)) = groups.iter_mut().min_by_key(|(total, _)| *total) {
-            *total += bytes(&file);
-            group.push(file);
+fn spread(mut tasks: Vec<FileScanTask>, readers: usize) -> Vec<Vec<FileScanTask>> {
+    let readers = readers.min(tasks.len()).max(1);
+    tasks.sort_by_key(|task| Reverse(task.file_size_in_bytes));
+    let mut groups: Vec<(u64, Vec<FileScanTask>)> = vec![(0, Vec::new()); readers];
+    for task in tasks {
+        if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            *bytes += task.file_size_in_bytes;
+            group.push(task);
         }
     }
     groups.into_iter().map(|(_, group)| group).collect()
