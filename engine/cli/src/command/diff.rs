@@ -1,8 +1,5 @@
 //! `lakewright diff`: the rows in which two moments of a table differ.
 
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-
 use run::Engine;
 use run::history::Diff as Difference;
 use run::lake::{At, TableId};
@@ -15,6 +12,7 @@ use crate::render;
 use crate::render::rows::Table;
 use crate::screen;
 
+use super::answer::AnswerTo;
 use super::project::{self, ProjectArguments};
 
 /// Show the rows in which two moments of a table differ
@@ -42,14 +40,8 @@ pub(super) struct Diff {
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     key: Option<Vec<String>>,
 
-    /// How rows are written: lined up for people, or as CSV, one JSON object a line, Parquet. With --out it follows
-    /// from the file's name
-    #[arg(long)]
-    format: Option<Format>,
-
-    /// Write all rows to this file, which appears when it is whole
-    #[arg(long, visible_alias = "output", value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    answer: AnswerTo,
 
     /// The most rows that `--format table` shows
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -63,42 +55,11 @@ pub(super) struct Diff {
     project: ProjectArguments,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Csv,
-    Json,
-    Parquet,
-}
-
 impl Diff {
     pub(super) async fn execute(self) -> Result<(), Failure> {
-        let form = match self.format() {
-            Format::Table => None,
-            Format::Csv => Some(Form::Csv),
-            Format::Json => Some(Form::Json),
-            Format::Parquet => Some(Form::Parquet),
-        };
-        if form == Some(Form::Parquet) && self.out.is_none() && std::io::stdout().is_terminal() {
-            return Err(Failure::usage("Parquet is not for a terminal")
-                .help("name a file with `--out FILE`"));
-        }
+        let form = self.answer.form()?;
         let engine = self.project.engine(project::settings(self.memory, None))?;
         interruptible(|_| async move { self.compare(&engine, form).await }).await
-    }
-
-    fn format(&self) -> Format {
-        let extension = self
-            .out
-            .as_deref()
-            .and_then(Path::extension)
-            .and_then(std::ffi::OsStr::to_str);
-        self.format.unwrap_or(match extension {
-            None if self.out.is_none() => Format::Table,
-            Some("json" | "ndjson" | "jsonl") => Format::Json,
-            Some("parquet") => Format::Parquet,
-            _ => Format::Csv,
-        })
     }
 
     async fn compare(&self, engine: &Engine, form: Option<Form>) -> Result<(), Failure> {
@@ -117,17 +78,18 @@ impl Diff {
         while let Some(batch) = difference.next().await? {
             room = room && rows.add(&batch)?;
         }
-        screen::answer(&render::diff::summary(&self.table, &difference))?;
+        let summary = render::diff::summary(&self.table, &difference);
         let counts = difference.counts();
-        if self.limit > 0 && counts.added + counts.removed + counts.changed > 0 {
-            screen::answer(&format!("\n{}", rows.text()))?;
-            screen::remark(&rows.count());
+        if self.limit == 0 || counts.added + counts.removed + counts.changed == 0 {
+            return self.answer.give(&summary);
         }
+        self.answer.give(&format!("{summary}\n{}", rows.text()))?;
+        screen::remark(&rows.count());
         Ok(())
     }
 
     async fn export(&self, mut difference: Difference, form: Form) -> Result<(), Failure> {
-        let (destination, to) = Destination::open(self.out.as_deref())?;
+        let (destination, to) = Destination::open(self.answer.out())?;
         let mut export = Export::start(form, difference.schema(), to)?;
         while let Some(batch) = difference.next().await? {
             export.write(&batch)?;

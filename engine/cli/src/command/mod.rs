@@ -3,6 +3,7 @@
 //! Knows arguments and which command they mean; what a command does is in its file.
 
 mod abandon;
+mod answer;
 mod anywhere;
 mod connectors;
 mod diff;

@@ -1,8 +1,5 @@
 //! `lakewright query`: SQL over the lake.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
-
 use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt as _;
 use run::history::AsOf;
@@ -17,6 +14,7 @@ use crate::render::history::moment as moment_text;
 use crate::render::rows::Table;
 use crate::screen;
 
+use super::answer::AnswerTo;
 use super::project::{self, ProjectArguments};
 
 /// Ask the lake with SQL
@@ -38,14 +36,8 @@ pub(super) struct Query {
     #[arg(long, value_name = "MOMENT")]
     at: Vec<String>,
 
-    /// How rows are written: lined up for people, or as CSV, one JSON object a line, Parquet. With --out it follows
-    /// from the file's name
-    #[arg(long)]
-    format: Option<Format>,
-
-    /// Write the answer to this file, which appears when it is whole
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    answer: AnswerTo,
 
     /// The most rows that `--format table` shows
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -59,26 +51,9 @@ pub(super) struct Query {
     project: ProjectArguments,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Csv,
-    Json,
-    Parquet,
-}
-
 impl Query {
     pub(super) async fn execute(self) -> Result<(), Failure> {
-        let form = match self.format() {
-            Format::Table => None,
-            Format::Csv => Some(Form::Csv),
-            Format::Json => Some(Form::Json),
-            Format::Parquet => Some(Form::Parquet),
-        };
-        if form == Some(Form::Parquet) && self.out.is_none() && std::io::stdout().is_terminal() {
-            return Err(Failure::usage("Parquet is not for a terminal")
-                .help("name a file with `--out FILE`"));
-        }
+        let form = self.answer.form()?;
         let engine = self.project.engine(project::settings(self.memory, None))?;
         interruptible(|_| async move {
             match form {
@@ -87,20 +62,6 @@ impl Query {
             }
         })
         .await
-    }
-
-    fn format(&self) -> Format {
-        let extension = self
-            .out
-            .as_deref()
-            .and_then(Path::extension)
-            .and_then(std::ffi::OsStr::to_str);
-        self.format.unwrap_or(match extension {
-            Some("csv") => Format::Csv,
-            Some("json" | "ndjson" | "jsonl") => Format::Json,
-            Some("parquet") => Format::Parquet,
-            _ => Format::Table,
-        })
     }
 
     /// The answer's columns and rows; which snapshots it is of is said beside it.
@@ -127,23 +88,14 @@ impl Query {
                 break;
             }
         }
-        if self.out.is_some() {
-            let (destination, mut to) = Destination::open(self.out.as_deref())?;
-            let plain = anstream::adapter::strip_str(&table.text()).to_string();
-            to.write_all(plain.as_bytes())
-                .and_then(|()| to.flush())
-                .map_err(screen::unwritten)?;
-            destination.complete()?;
-        } else {
-            screen::answer(&table.text())?;
-        }
+        self.answer.give(&table.text())?;
         screen::remark(&table.count());
         Ok(())
     }
 
     async fn export(&self, engine: &Engine, form: Form) -> Result<(), Failure> {
         let (schema, mut batches) = self.ask(engine).await?;
-        let (destination, to) = Destination::open(self.out.as_deref())?;
+        let (destination, to) = Destination::open(self.answer.out())?;
         let mut export = Export::start(form, &schema, to)?;
         while let Some(batch) = batches.try_next().await? {
             export.write(&batch)?;
