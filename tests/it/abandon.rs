@@ -1,13 +1,10 @@
 //! How runs stand whose process has died, and giving up those that can never be finished.
 
-use std::io::{BufRead, BufReader};
-
 use serde_json::Value;
 
+use crate::interrupt::reading;
 use crate::resume::{assert_whole, half_committed};
 use crate::scene::Scene;
-
-const ROWS: usize = 2_000_000;
 
 /// The newest run: its ID and its phase.
 fn newest(scene: &Scene) -> (String, Value) {
@@ -18,27 +15,7 @@ fn newest(scene: &Scene) -> (String, Value) {
 
 #[test]
 fn a_run_is_running_until_its_process_dies() {
-    let scene = Scene::with(&[
-        (
-            "connections/files.yaml",
-            "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n",
-        ),
-        (
-            "pipelines/p.yaml",
-            "kind: Pipeline\nname: p\ndomain: d\nsteps:\n  \
-             - name: rows\n    extract: { connection: files, table: rows.csv }\n  \
-             - name: publish\n    load: { from: rows, table: d.rows, mode: append }\n",
-        ),
-    ]);
-    let row = "1,some text that takes a while to read\n";
-    scene.write("data/rows.csv", &format!("id,text\n{}", row.repeat(ROWS)));
-    let mut child = scene.start(&["run", "d/p"]);
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("publish: started") {
-        line.clear();
-        assert!(told.read_line(&mut line).unwrap() > 0, "it ended too soon");
-    }
+    let (scene, mut child, _told) = reading();
     let (run, phase) = newest(&scene);
     assert_eq!(phase, "running");
     let refused = scene.bad(4, &["runs", "abandon", &run]);

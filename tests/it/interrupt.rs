@@ -1,14 +1,14 @@
 //! Ctrl-C in the middle of a run: it ends by itself, says so, and nothing of it can be seen.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Command;
+use std::process::{Child, ChildStderr, Command};
 
 use crate::scene::Scene;
 
 const ROWS: usize = 2_000_000;
 
-#[test]
-fn an_interrupted_run_leaves_nothing_visible() {
+/// A project, and a run of it that has read some rows and has many to go. What it says comes line by line.
+pub(crate) fn reading() -> (Scene, Child, BufReader<ChildStderr>) {
     let scene = Scene::with(&[
         (
             "connections/files.yaml",
@@ -23,17 +23,19 @@ fn an_interrupted_run_leaves_nothing_visible() {
     ]);
     let row = "1,some text that takes a while to read\n";
     scene.write("data/rows.csv", &format!("id,text\n{}", row.repeat(ROWS)));
-
     let mut child = scene.start(&["run", "d/p"]);
     let mut told = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     while !line.contains("publish: started") {
         line.clear();
-        assert!(
-            told.read_line(&mut line).unwrap() > 0,
-            "the run ended before it was interrupted"
-        );
+        assert!(told.read_line(&mut line).unwrap() > 0, "it ended too soon");
     }
+    (scene, child, told)
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_visible() {
+    let (scene, mut child, mut told) = reading();
     let signal = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status()

@@ -24,6 +24,7 @@ mod place;
 mod plan;
 mod postgres;
 mod quickstart;
+mod readers;
 mod rest;
 mod resume;
 mod scene;

@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -138,19 +139,12 @@ impl Scene {
         namespaces: &[&str],
         environment: &[&str],
     ) -> Option<BTreeMap<String, Agreed>> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers/agree.py");
-        let output = Command::new(services::python()?)
-            .arg("-B")
-            .arg(script)
-            .args(place.reader(self.path()))
-            .args(namespaces.iter().flat_map(|name| ["--namespace", name]))
-            .arg("--")
-            .arg(services::lakewright().get_program())
-            .arg("query")
-            .args(environment)
-            .current_dir(self.path())
-            .output()
-            .expect("Python starts");
+        let lakewright = services::lakewright();
+        let command = [lakewright.get_program(), "query".as_ref()];
+        let command = command
+            .into_iter()
+            .chain(environment.iter().map(AsRef::as_ref));
+        let output = self.compare(place, namespaces, &command.collect::<Vec<_>>())?;
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "readers disagree\n{told}");
         let tables: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -158,6 +152,26 @@ impl Scene {
         assert!(!tables.is_empty(), "there is no table to read");
         let agreed = |(name, table): (&String, &Value)| (name.clone(), Agreed::of(table));
         Some(tables.iter().map(agreed).collect())
+    }
+
+    /// What the comparison of the readers says; `command` is what is asked for our own rows.
+    pub(crate) fn compare(
+        &self,
+        place: &Place,
+        namespaces: &[&str],
+        command: &[&OsStr],
+    ) -> Option<Output> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers/agree.py");
+        let output = Command::new(services::python()?)
+            .arg("-B")
+            .arg(script)
+            .args(place.reader(self.path()))
+            .args(namespaces.iter().flat_map(|name| ["--namespace", name]))
+            .arg("--")
+            .args(command)
+            .current_dir(self.path())
+            .output();
+        Some(output.expect("Python starts"))
     }
 }
 
