@@ -97,6 +97,8 @@ pub struct Commit {
     pub snapshot: Option<i64>,
     /// The rows written.
     pub rows: u64,
+    /// The attempt that told of it first.
+    pub attempt: u32,
 }
 
 /// An event that cannot follow those before it.
@@ -123,7 +125,7 @@ pub enum IllegalTransition {
         /// The number now.
         attempt: u32,
     },
-    /// One run has two snapshots of one target.
+    /// One attempt has two snapshots of one target.
     CommittedTwice {
         /// The step.
         step: StepName,
@@ -257,6 +259,7 @@ impl RunStatus {
                     target,
                     snapshot,
                     rows,
+                    attempt: self.attempts,
                 })?;
             }
             RunEvent::Succeeded => self.end(Phase::Succeeded, event.at),
@@ -283,20 +286,25 @@ impl RunStatus {
         Ok(())
     }
 
-    /// A commit that an earlier attempt made and recorded may be found and recorded again: it counts once.
+    /// A commit that an earlier attempt made and recorded may be found and recorded again: it counts once. Where the
+    /// table went back between two attempts, the later one commits again: what the table has is what counts.
     fn commit(&mut self, commit: Commit) -> Result<(), IllegalTransition> {
-        let same = |c: &&Commit| c.step == commit.step && c.target == commit.target;
-        match self.commits.iter().find(same) {
-            Some(before) if before.snapshot == commit.snapshot => {}
-            Some(_) => {
+        let same = |c: &Commit| c.step == commit.step && c.target == commit.target;
+        let before = self.commits.iter().position(same);
+        match before.and_then(|at| Some((at, self.commits.get(at)?))) {
+            Some((_, before)) if before.snapshot == commit.snapshot => return Ok(()),
+            Some((_, before)) if before.attempt == commit.attempt => {
                 let Commit { step, target, .. } = commit;
                 return Err(IllegalTransition::CommittedTwice { step, target });
             }
-            None => {
-                self.rows = self.rows.saturating_add(commit.rows);
-                self.commits.push(commit);
+            Some((at, before)) => {
+                self.rows = self.rows.saturating_sub(before.rows);
+                self.commits.remove(at);
             }
+            None => {}
         }
+        self.rows = self.rows.saturating_add(commit.rows);
+        self.commits.push(commit);
         Ok(())
     }
 
@@ -483,6 +491,15 @@ mod tests {
         for (events, illegal) in cases {
             assert_eq!(of(&log(events)), Err(illegal));
         }
+    }
+
+    #[test]
+    fn a_table_that_went_back_between_attempts_is_committed_again() {
+        let events = vec![started(1), committed(7, 3), started(2), committed(8, 4)];
+        let status = of(&log(events)).unwrap();
+        assert_eq!(status.rows, 4);
+        assert_eq!(status.commits.len(), 1);
+        assert_eq!(status.commits[0].snapshot, Some(8));
     }
 
     #[test]
