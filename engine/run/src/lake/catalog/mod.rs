@@ -13,9 +13,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connectors::{Error, Result};
 use iceberg::io::FileIO;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{Runtime, TableCreation, TableRequirement, TableUpdate};
+use uuid::Uuid;
 
 use self::rest::RestCatalog;
 use self::sql::SqlCatalog;
@@ -63,8 +64,23 @@ pub(super) struct Draft {
     pub(super) updates: Vec<TableUpdate>,
     /// File access for its data.
     pub(super) file_io: FileIO,
-    /// The table, where the server could not keep it invisible and made it at once.
-    pub(super) made: Option<Table>,
+}
+
+impl Draft {
+    /// A table whose identifiers and place nobody else gives: they are chosen here.
+    fn chosen(id: &TableId, mut creation: TableCreation, warehouse: &Warehouse) -> Result<Self> {
+        let uuid = Uuid::new_v4();
+        creation.location = Some(warehouse.place(id, uuid));
+        let built = TableMetadataBuilder::from_table_creation(creation)
+            .map(|builder| builder.assign_uuid(uuid))
+            .and_then(TableMetadataBuilder::build)
+            .map_err(|error| failed("the table cannot be made")(error).with("table", id))?;
+        Ok(Self {
+            metadata: built.metadata,
+            updates: built.changes,
+            file_io: warehouse.file_io(),
+        })
+    }
 }
 
 /// What names tables.

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connectors::{Error, ErrorKind, Result};
-use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableCreation};
-use uuid::Uuid;
 
 use super::{Catalog, Change, CommitError, Draft, table};
 use crate::lake::failure::failed;
@@ -129,19 +128,8 @@ impl Catalog for SqlCatalog {
         table(id, file_io, Some(location), metadata).map(Some)
     }
 
-    async fn draft(&self, id: &TableId, mut creation: TableCreation) -> Result<Draft> {
-        let uuid = Uuid::new_v4();
-        creation.location = Some(self.warehouse.place(id, uuid));
-        let built = TableMetadataBuilder::from_table_creation(creation)
-            .map(|builder| builder.assign_uuid(uuid))
-            .and_then(TableMetadataBuilder::build)
-            .map_err(|error| failed("the table cannot be made")(error).with("table", id))?;
-        Ok(Draft {
-            metadata: built.metadata,
-            updates: built.changes,
-            file_io: self.warehouse.file_io(),
-            made: None,
-        })
+    async fn draft(&self, id: &TableId, creation: TableCreation) -> Result<Draft> {
+        Draft::chosen(id, creation, &self.warehouse)
     }
 
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError> {

@@ -37,12 +37,8 @@ impl Target {
             id,
             file_io: draft.file_io,
             metadata: draft.metadata,
-            leading: if draft.made.is_some() {
-                Vec::new()
-            } else {
-                draft.updates
-            },
-            base: draft.made,
+            leading: draft.updates,
+            base: None,
             evolved: None,
         }
     }

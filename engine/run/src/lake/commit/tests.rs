@@ -88,7 +88,6 @@ impl Catalog for Scripted {
             metadata: built.metadata,
             updates: built.changes,
             file_io: FileIO::new_with_memory(),
-            made: None,
         })
     }
 

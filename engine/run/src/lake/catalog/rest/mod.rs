@@ -17,21 +17,19 @@ use async_trait::async_trait;
 use connectors::{ErrorKind, Result};
 use iceberg::TableCreation;
 use iceberg::io::FileIO;
-use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use iceberg_catalog_rest::{
     CommitTableRequest, CreateNamespaceRequest, ListNamespaceResponse, ListTablesResponse,
 };
 use reqwest::StatusCode;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use self::answer::Answer;
 use self::client::{Client, Effect};
 use self::create::{Creation, making};
 use self::keys::{Given, Held, VendedKeys, no_keys};
 use super::{Catalog, Change, CommitError, Draft, table};
-use crate::lake::failure::failed;
 use crate::lake::id::TableId;
 use crate::lake::options::RestOptions;
 use crate::lake::storage::Warehouse;
@@ -202,23 +200,15 @@ impl RestCatalog {
             file_io,
             updates: making(&shown.metadata),
             metadata: shown.metadata,
-            made: None,
         })
     }
 
     /// A table that the server cannot show: its place is the project's to choose, as its keys are.
-    fn imagined(&self, id: &TableId, mut creation: TableCreation) -> Result<Draft> {
-        let uuid = Uuid::new_v4();
-        creation.location = Some(self.warehouse.place(id, uuid));
-        let built = TableMetadataBuilder::from_table_creation(creation)
-            .map(|builder| builder.assign_uuid(uuid))
-            .and_then(TableMetadataBuilder::build)
-            .map_err(|error| failed("the table cannot be made")(error).with("table", id))?;
+    fn imagined(&self, id: &TableId, creation: TableCreation) -> Result<Draft> {
+        let draft = Draft::chosen(id, creation, &self.warehouse)?;
         Ok(Draft {
-            updates: making(&built.metadata),
-            metadata: built.metadata,
-            file_io: self.warehouse.file_io(),
-            made: None,
+            updates: making(&draft.metadata),
+            ..draft
         })
     }
 
