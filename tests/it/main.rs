@@ -20,6 +20,7 @@ mod history;
 mod incremental;
 mod interrupt;
 mod lake;
+mod merge;
 mod place;
 mod plan;
 mod postgres;

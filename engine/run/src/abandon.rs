@@ -189,7 +189,7 @@ fn table(step: &PlannedStep, before: &[Committed]) -> Option<AbandonedTable> {
             let next = match &load.mode {
                 LoadMode::Replace => NextRun::Replaces,
                 _ if !load.watermarks_of.is_empty() => NextRun::GoesOn,
-                LoadMode::Merge { .. } => NextRun::Merges,
+                LoadMode::Merge(_) => NextRun::Merges,
                 LoadMode::Append => NextRun::AppendsAll,
             };
             let target = match &load.target {

@@ -8,8 +8,8 @@ use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Extract, ExtractMode, From, Load, Pipeline, Splits, Step, StepKind, StepName, TableRef,
-    Target, Transform,
+    Check, Deletes, Extract, ExtractMode, From, Load, LoadMode, Merge, Pipeline, Splits, Step,
+    StepKind, StepName, TableRef, Target, Transform,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
@@ -170,7 +170,7 @@ impl Survey<'_> {
         let Some(schema) = self.schemas.get(&check.on).cloned() else {
             return Ok(());
         };
-        let checked = self.checked(check).clone();
+        let checked = self.rows_name(&check.on).clone();
         for rule in &check.rules {
             let faults = self.condition(&rule.expect, &checked).await;
             let faults = faults.map_err(|error| error.with("rule", &rule.name))?;
@@ -184,6 +184,25 @@ impl Survey<'_> {
             self.faults.extend(faults);
         }
         self.schemas.insert(step.name.clone(), schema);
+        Ok(())
+    }
+
+    /// A merge names columns that the rows have, and its condition goes with them.
+    async fn merge(
+        &mut self,
+        step: &Step,
+        load: &Load,
+        merge: &Merge,
+        rows: &SchemaRef,
+    ) -> Result<()> {
+        require_merge_columns(merge, rows)?;
+        if let Deletes::Flagged { when, .. } = &merge.deletes {
+            let from = self.rows_name(&load.from);
+            let faults = self.condition(when, from).await?;
+            let of = SqlOf::Deletes(self.pipeline.id.clone(), step.name.clone());
+            let faults = faults.into_iter().map(|fault| (of.clone(), fault));
+            self.faults.extend(faults);
+        }
         Ok(())
     }
 
@@ -203,9 +222,8 @@ impl Survey<'_> {
             .collect())
     }
 
-    /// The step that a check is about, through the checks in between: the name under which its rows are known.
-    fn checked<'c>(&'c self, check: &'c Check) -> &'c StepName {
-        let mut on = &check.on;
+    /// The name under which the rows of a step are known: of a check, that of the step it is about.
+    fn rows_name<'c>(&'c self, mut on: &'c StepName) -> &'c StepName {
         while let Some(step) = self.pipeline.steps.iter().find(|step| step.name == *on)
             && let StepKind::Check(below) = &step.kind
         {
@@ -215,7 +233,11 @@ impl Survey<'_> {
     }
 
     async fn load(&mut self, step: &Step, load: &Load) -> Result<()> {
-        if let (Target::Lake(_), Some(rows)) = (&load.target, self.schemas.get(&load.from)) {
+        let rows = self.schemas.get(&load.from).cloned();
+        if let (LoadMode::Merge(merge), Some(rows)) = (&load.mode, &rows) {
+            self.merge(step, load, merge, rows).await?;
+        }
+        if let (Target::Lake(_), Some(rows)) = (&load.target, &rows) {
             check_layout(rows, &load.partition_by, &load.sort_by)?;
         }
         let facts = match &load.target {
@@ -245,6 +267,31 @@ impl Survey<'_> {
         self.facts.targets.insert(step.name.clone(), facts);
         Ok(())
     }
+}
+
+/// The columns that a merge names must be among those that are read.
+fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
+    let named = [
+        ("key", merge.key.as_slice()),
+        ("latest_by", merge.latest_by.as_slice()),
+        ("without", merge.deletes.without()),
+    ];
+    for (word, columns) in named {
+        for column in columns {
+            if rows.field_with_name(column).is_err() {
+                let there = rows.fields().iter().map(|field| field.name().as_str());
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("`{word}` names column `{column}`, which the rows do not have"),
+                )
+                .help(format!(
+                    "they have `{}`",
+                    there.collect::<Vec<_>>().join("`, `")
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What an error says is wrong with SQL; the error itself where it is about something else.

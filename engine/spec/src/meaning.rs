@@ -172,6 +172,8 @@ pub enum SqlOf {
     Transform(PipelineId, StepName),
     /// The condition of a rule, by its check and its name.
     Rule(PipelineId, StepName, String),
+    /// The condition of a merge under which a row deletes, by its load.
+    Deletes(PipelineId, StepName),
     /// A query that stands in no file.
     Query,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use spec::model::{From, LoadMode, Nulls, Otherwise, Target};
+use spec::model::{Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
 use spec::plan::{
     Action, Change, Column, ColumnChange, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
     PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
@@ -187,6 +187,29 @@ fn of_check(step: &PlannedStep, check: &PlannedCheck) -> Facts {
     facts
 }
 
+/// What a merge does besides updating and inserting.
+fn of_merge(merge: &Merge, target: &Target) -> Facts {
+    let mut facts = Facts::new();
+    if let Some(column) = &merge.latest_by {
+        facts.push(("latest by", column.clone()));
+    }
+    match &merge.deletes {
+        Deletes::Never => {}
+        Deletes::ByAbsence => facts.push(("deletes", "rows whose key is not read".to_owned())),
+        Deletes::Flagged { when, .. } => {
+            facts.push(("deletes", format!("rows for which {}", one_line(when))));
+        }
+    }
+    if matches!(target, Target::Lake(_)) {
+        let write = match merge.write {
+            MergeWrite::CopyOnWrite => "copy-on-write: files with changed rows are written again",
+            MergeWrite::MergeOnRead => "merge-on-read: position deletes list changed rows",
+        };
+        facts.push(("write", write.to_owned()));
+    }
+    facts
+}
+
 fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
     let target = match &load.target {
         Target::Lake(table) => table.to_string(),
@@ -195,13 +218,16 @@ fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
     let mode = match &load.mode {
         LoadMode::Append => "append".to_owned(),
         LoadMode::Replace => "replace everything".to_owned(),
-        LoadMode::Merge { key } => format!("merge by {}", key.join(", ")),
+        LoadMode::Merge(merge) => format!("merge by {}", merge.key.join(", ")),
     };
     let mut facts = vec![
         ("rows of", list(&step.inputs)),
         ("to", target),
         ("mode", mode),
     ];
+    if let LoadMode::Merge(merge) = &load.mode {
+        facts.extend(of_merge(merge, &load.target));
+    }
     if let Some(base) = load.base {
         facts.push(("now", format!("snapshot {base}")));
     }

@@ -69,14 +69,12 @@ impl Attempt<'_> {
         } = load;
         let (snapshot, rows, already) = match staging {
             Staging::Lake(staged) => {
-                let stamp = Stamp {
-                    run: self.run.to_owned(),
-                    pipeline: self.plan.pipeline.to_string(),
-                    fingerprint: self.plan.fingerprint.to_string(),
-                    watermarks: self.watermarks(&watermarks_of),
-                    now_ms: self.engine.now().timestamp_millis(),
-                };
-                let done = staged.commit(&stamp).await?;
+                let done = staged.commit(&self.lake_stamp(&watermarks_of)).await?;
+                (Some(done.snapshot_id), done.rows, done.already)
+            }
+            Staging::Merge(merge) => {
+                let stamp = self.lake_stamp(&watermarks_of);
+                let done = self.commit_merge(*merge, &stamp).await?;
                 (Some(done.snapshot_id), done.rows, done.already)
             }
             Staging::Connection {
@@ -102,7 +100,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// Whether adding no rows would only add an empty snapshot: the table is there, and no watermark moves.
+    /// Whether changing no rows would only add an empty snapshot: the table is there, and no watermark moves.
     fn changes_nothing(&self, step: &StepName) -> bool {
         let Some(Action::Load(load)) = self.plan.step(step).map(|step| &step.action) else {
             return false;
@@ -114,9 +112,20 @@ impl Attempt<'_> {
                 .is_none_or(|window| window.last == window.until),
             _ => true,
         };
-        load.mode == LoadMode::Append
+        matches!(load.mode, LoadMode::Append | LoadMode::Merge(_))
             && load.change == Change::Unchanged
             && load.watermarks_of.iter().all(stands)
+    }
+
+    /// What a table of the lake remembers of a load from its commit on.
+    fn lake_stamp(&self, extracts: &[StepName]) -> Stamp {
+        Stamp {
+            run: self.run.to_owned(),
+            pipeline: self.plan.pipeline.to_string(),
+            fingerprint: self.plan.fingerprint.to_string(),
+            watermarks: self.watermarks(extracts),
+            now_ms: self.engine.now().timestamp_millis(),
+        }
     }
 
     /// What another system remembers of a load from its commit on.

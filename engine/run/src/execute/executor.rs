@@ -1,7 +1,7 @@
 //! One attempt at a plan: step by step, until everything is staged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -228,6 +228,11 @@ impl<'a> Executor<'a> {
 }
 
 impl Attempt<'_> {
+    /// A folder for rows that are kept for the time of the attempt.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     async fn lake_table(&self, table: &TableRef, snapshot: Option<i64>) -> Result<()> {
         let found = self.engine.lake().await?.table(&table_id(table)).await?;
         let found = found.ok_or_else(|| {

@@ -76,7 +76,7 @@ impl Attempt<'_> {
 }
 
 /// A name that SQL takes as it is.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use connectors::{BatchStream, Error, ErrorKind, KnownBy, Result, Write};
 use futures::StreamExt;
 use spec::model::{ConnectionName, LoadMode, OnSchemaChange, Reaction, StepName, TableRef, Target};
@@ -10,6 +11,7 @@ use spec::plan::{PlannedLoad, PlannedStep};
 use tokio::task::JoinSet;
 
 use super::executor::{Attempt, Executor, sizes};
+use super::merge::StagedMerge;
 use super::rows::Rows;
 use crate::lake::{self, StageRequest, Staged, WriteMode};
 use crate::last_read::goes_on_from;
@@ -29,6 +31,8 @@ pub(super) struct StagedLoad {
 pub(super) enum Staging {
     /// In data files that no snapshot names yet.
     Lake(Box<Staged>),
+    /// The same, for rows that meet those of their keys.
+    Merge(Box<StagedMerge>),
     /// In another system, which remembers the run.
     Connection {
         connection: ConnectionName,
@@ -72,34 +76,17 @@ impl Attempt<'_> {
         table: &TableRef,
         rows: Rows,
     ) -> Result<StagedLoad> {
-        let rows = match &load.mode {
-            LoadMode::Append => self.only_new(&step.name, table, rows).await?,
-            LoadMode::Replace | LoadMode::Merge { .. } => rows,
-        };
-        let schema = rows.schema();
-        let mode = match &load.mode {
-            LoadMode::Append => WriteMode::Append,
-            LoadMode::Replace => WriteMode::Replace,
-            LoadMode::Merge { .. } => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "tables of the lake cannot be merged into yet",
-                ));
+        let (mode, rows) = match &load.mode {
+            LoadMode::Append => (
+                WriteMode::Append,
+                self.only_new(&step.name, table, rows).await?,
+            ),
+            LoadMode::Replace => (WriteMode::Replace, rows),
+            LoadMode::Merge(merge) => {
+                return self.merge_into_lake(step, load, table, merge, rows).await;
             }
         };
-        let request = StageRequest {
-            table: table_id(table),
-            mode,
-            schema,
-            partition_by: load.partition_by.clone(),
-            sort_by: load.sort_by.clone(),
-            properties: load.properties.clone(),
-            target_file_bytes: load
-                .target_file_bytes
-                .unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
-            on_schema_change: reactions(load.on_schema_change),
-            base_snapshot: load.base,
-        };
+        let request = request_of(load, table, mode, &rows.schema());
         let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
         let mut writers = JoinSet::new();
         for mut stream in rows.into_streams(self.engine.parallel()).await? {
@@ -188,7 +175,7 @@ impl Attempt<'_> {
     fn known_by(&self, step: &PlannedStep, load: &PlannedLoad) -> Option<KnownBy> {
         let window = match load.mode {
             LoadMode::Append => self.window_above(&step.name)?,
-            LoadMode::Replace | LoadMode::Merge { .. } => return None,
+            LoadMode::Replace | LoadMode::Merge(_) => return None,
         };
         Some(KnownBy {
             key: window.edge.key()?.to_vec(),
@@ -197,12 +184,34 @@ impl Attempt<'_> {
     }
 }
 
+/// The write that a planned load asks the lake for.
+pub(super) fn request_of(
+    load: &PlannedLoad,
+    table: &TableRef,
+    mode: WriteMode,
+    rows: &SchemaRef,
+) -> StageRequest {
+    StageRequest {
+        partition_by: load.partition_by.clone(),
+        sort_by: load.sort_by.clone(),
+        properties: load.properties.clone(),
+        target_file_bytes: load
+            .target_file_bytes
+            .unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
+        on_schema_change: reactions(load.on_schema_change),
+        base_snapshot: load.base,
+        ..StageRequest::new(table_id(table), mode, Arc::clone(rows))
+    }
+}
+
 /// The write that a planned load asks another system for: by it the system knows whether it has taken it.
 pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &StepName) -> Write {
     let mode = match &load.mode {
         LoadMode::Append => connectors::WriteMode::Append,
         LoadMode::Replace => connectors::WriteMode::Replace,
-        LoadMode::Merge { key } => connectors::WriteMode::Merge { key: key.clone() },
+        LoadMode::Merge(merge) => connectors::WriteMode::Merge {
+            key: merge.key.clone(),
+        },
     };
     Write {
         options: load.options.clone(),
@@ -226,7 +235,7 @@ pub(super) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
     }
 }
 
-fn tell(progress: &dyn Progress, step: &StepName, batch: &RecordBatch) -> u64 {
+pub(super) fn tell(progress: &dyn Progress, step: &StepName, batch: &RecordBatch) -> u64 {
     let (rows, bytes) = sizes(batch);
     progress.event(ProgressEvent::Wrote {
         step: step.clone(),
@@ -236,6 +245,6 @@ fn tell(progress: &dyn Progress, step: &StepName, batch: &RecordBatch) -> u64 {
     rows
 }
 
-fn died(error: tokio::task::JoinError) -> Error {
+pub(super) fn died(error: tokio::task::JoinError) -> Error {
     Error::new(ErrorKind::Internal, "a writer died").caused_by(error)
 }

@@ -8,6 +8,7 @@ mod commit;
 mod executor;
 mod known;
 mod load;
+mod merge;
 mod quarantine;
 mod rows;
 

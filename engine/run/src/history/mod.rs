@@ -103,7 +103,7 @@ impl Engine {
     fn merge_key(&self, table: &TableId) -> Option<Vec<String>> {
         self.loads_of(table)
             .find_map(|(_, _, load)| match &load.mode {
-                LoadMode::Merge { key, .. } => Some(key.clone()),
+                LoadMode::Merge(merge) => Some(merge.key.clone()),
                 _ => None,
             })
     }

@@ -11,6 +11,9 @@ const RUN: &str = "lakewright.run-id";
 const PIPELINE: &str = "lakewright.pipeline";
 const FINGERPRINT: &str = "lakewright.fingerprint";
 const WATERMARK: &str = "lakewright.watermark.";
+const INSERTED: &str = "lakewright.rows-inserted";
+const UPDATED: &str = "lakewright.rows-updated";
+const DELETED: &str = "lakewright.rows-deleted";
 
 /// What a commit remembers of the run that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,48 @@ impl Stamp {
         }
         properties
     }
+}
+
+/// How many rows a merge changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangedRows {
+    /// Rows with a key that the table did not have.
+    pub inserted: u64,
+    /// Rows of the table that got other values.
+    pub updated: u64,
+    /// Rows of the table that went.
+    pub deleted: u64,
+}
+
+impl ChangedRows {
+    /// All of them.
+    pub const fn all(self) -> u64 {
+        self.inserted + self.updated + self.deleted
+    }
+
+    /// These as properties of a snapshot summary: the library's own counts hold rows that were only copied, too.
+    pub(super) fn properties(self) -> [(String, String); 3] {
+        [
+            (INSERTED, self.inserted),
+            (UPDATED, self.updated),
+            (DELETED, self.deleted),
+        ]
+        .map(|(key, rows)| (key.to_owned(), rows.to_string()))
+    }
+}
+
+impl std::ops::AddAssign for ChangedRows {
+    fn add_assign(&mut self, more: Self) {
+        self.inserted += more.inserted;
+        self.updated += more.updated;
+        self.deleted += more.deleted;
+    }
+}
+
+/// How many rows the merge changed that made a snapshot.
+pub(super) fn changed(snapshot: &SnapshotRef) -> Option<u64> {
+    let count = |key| known_count(snapshot, key);
+    Some(count(INSERTED)? + count(UPDATED)? + count(DELETED)?)
 }
 
 /// What the newest snapshot that one of our runs made says.

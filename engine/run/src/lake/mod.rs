@@ -7,8 +7,10 @@ mod catalog;
 mod commit;
 mod diff;
 mod failure;
+mod files;
 mod history;
 mod id;
+mod merge;
 mod options;
 mod partition;
 mod refs;
@@ -27,8 +29,11 @@ use connectors::Result;
 use self::catalog::Catalog;
 pub use self::commit::Committed;
 pub use self::diff::{DiffFiles, PairedColumn, SnapshotDiff};
-pub use self::history::{LastRun, Stamp};
+pub use self::history::{ChangedRows, LastRun, Stamp};
 pub use self::id::TableId;
+pub use self::merge::{
+    Candidates, DELETES, FILE, GoneRows, Keys, POSITION, SeenKeys, TableTypes, Touched,
+};
 pub use self::options::{CatalogOptions, RestOptions, S3Options, WarehouseOptions};
 pub use self::refs::{At, Moment, RefKind, Reference, TagName};
 pub use self::schema::{Column, Evolution, OnSchemaChange, Reaction, Retyped, TableChange};

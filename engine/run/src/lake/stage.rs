@@ -1,19 +1,19 @@
 //! A write of one table, from the request to the commit: plan, stage, commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use connectors::{Error, ErrorKind, Result};
 use iceberg::TableCreation;
-use iceberg::spec::{FormatVersion, Operation, Schema, SortOrder};
+use iceberg::spec::{DataFile, FormatVersion, Operation, Schema, SortOrder};
 use iceberg::table::Table;
 
 use super::catalog::Catalog;
 use super::commit::{self, Committed, ConflictPolicy, Removal, SnapshotOp, Target};
 use super::failure::failed;
-use super::history::Stamp;
+use super::history::{ChangedRows, Stamp};
 use super::id::TableId;
 use super::partition;
 use super::schema::{self, OnSchemaChange, TableChange};
@@ -30,6 +30,9 @@ pub enum WriteMode {
     Append,
     /// They become the whole content. Fails when others commit meanwhile: their rows would be lost.
     Replace,
+    /// They meet the rows that have their key; see [`TableStage::merged`]. Fails when others commit meanwhile: their rows
+    /// may have the same keys.
+    Merge,
 }
 
 /// Everything that decides what a write does.
@@ -143,7 +146,6 @@ impl TableStage {
 
     /// Ends writing.
     pub fn staged(self, written: Vec<WrittenFiles>) -> Staged {
-        let rows = written.iter().map(WrittenFiles::rows).sum();
         let files = written
             .into_iter()
             .flat_map(|written| written.files)
@@ -155,22 +157,50 @@ impl TableStage {
                 Removal::All,
                 ConflictPolicy::FailIfMoved,
             ),
+            WriteMode::Merge => (
+                Operation::Append,
+                Removal::None,
+                ConflictPolicy::FailIfMoved,
+            ),
         };
+        self.ended(operation, (files, Vec::new()), removal, policy, None)
+    }
+
+    /// Ends writing with these files and delete files.
+    pub(super) fn ended(
+        self,
+        operation: Operation,
+        (added, added_deletes): (Vec<DataFile>, Vec<(i32, DataFile)>),
+        removal: Removal,
+        policy: ConflictPolicy,
+        changed: Option<ChangedRows>,
+    ) -> Staged {
         let op = SnapshotOp {
             operation,
-            added: files,
+            added,
             spec_id: self.target.metadata().default_partition_spec_id(),
+            added_deletes,
             removal,
             policy,
-            properties: std::collections::HashMap::new(),
+            properties: HashMap::new(),
             now_ms: 0,
         };
         Staged {
             catalog: self.catalog,
             target: self.target,
             op,
-            rows,
+            changed,
         }
+    }
+
+    /// What every file has in common.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The table.
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
     }
 }
 
@@ -179,19 +209,16 @@ pub struct Staged {
     catalog: Arc<dyn Catalog>,
     target: Target,
     op: SnapshotOp,
-    rows: u64,
+    changed: Option<ChangedRows>,
 }
 
 impl Staged {
-    /// How many rows wait.
-    pub const fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Makes the rows visible, all at once, and remembers the run in the same step. A run that had committed before
     /// changes nothing. `CommitUnknown` when it may have happened.
     pub async fn commit(mut self, stamp: &Stamp) -> Result<Committed> {
         self.op.properties = stamp.properties();
+        let changed = self.changed.map(ChangedRows::properties);
+        self.op.properties.extend(changed.into_iter().flatten());
         self.op.now_ms = stamp.now_ms;
         let file_io = self.target.file_io().clone();
         let done = commit::commit(self.catalog.as_ref(), self.target, &self.op, &stamp.run).await;
@@ -212,10 +239,9 @@ impl Staged {
 }
 
 fn paths(op: &SnapshotOp) -> Vec<String> {
-    op.added
-        .iter()
-        .map(|file| file.file_path().to_owned())
-        .collect()
+    let deletes = op.added_deletes.iter().map(|(_, file)| file);
+    let files = op.added.iter().chain(deletes);
+    files.map(|file| file.file_path().to_owned()).collect()
 }
 
 /// A write onto a table that is there.

@@ -1,9 +1,10 @@
-//! `foreign-namespace`, `lake-only`, `replace-of-a-part`, `part-forgotten`: loads.
+//! `foreign-namespace`, `lake-only`, `replace-of-a-part`, `part-forgotten`: loads. How they merge: see `merge`.
 
 use std::collections::BTreeMap;
 
-use super::extract::{KEY_NEEDED, UNSUPPORTED_MODE, connector};
+use super::extract::{UNSUPPORTED_MODE, connector};
 use super::lineage::loads_of;
+use super::merge;
 use super::name::BAD_NAME;
 use super::options::{Owner, options};
 use super::partition;
@@ -15,7 +16,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Load, LoadMode, OnSchemaChange, Reaction, TableRef, Target};
 use crate::read::At;
 use crate::source::Span;
-use crate::written::{LoadModeSpec, LoadSpec, ReactionSpec, SchemaChangeSpec, StepSpec};
+use crate::written::{
+    DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReactionSpec, SchemaChangeSpec, StepSpec,
+};
 
 pub(crate) const FOREIGN_NAMESPACE: Code = Code {
     name: "foreign-namespace",
@@ -32,9 +35,9 @@ pub(crate) const LAKE_ONLY: Code = Code {
 pub(crate) const REPLACE_OF_A_PART: Code = Code {
     name: "replace-of-a-part",
     explain: "An extract reads only what is new, and a load puts it in the place of everything that is there: after each run the \
-              table would hold nothing but the newest rows.\n\n\
-              Add them with `mode: append`, or into a connection that can with `mode: { merge: { key: [..] } }`; or read all \
-              rows with `mode: full`.",
+              table would hold nothing but the newest rows. So it is with a merge whose `deletes: by_absence` takes out the rows \
+              that were not read.\n\n\
+              Add them with `mode: append` or `mode: { merge: { key: [..] } }`; or read all rows with `mode: full`.",
 };
 
 pub(crate) const PART_FORGOTTEN: Code = Code {
@@ -51,7 +54,7 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         Some(connection) => to_connection(steps, written, connection),
         None => to_lake(steps, step, written),
     };
-    let mode = mode(steps, written);
+    let mode = mode(steps, step, written);
     let partition_by = partition::partition_by(steps.context, &written.partition_by);
     let sort_by = partition::sort_by(steps.context, &written.sort_by);
     let target_file_bytes = written
@@ -191,22 +194,41 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
 /// Rows that an incremental extract reads are a part, and cannot stand for the whole.
 pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incremental: Span) {
     for load in loads_of(steps, &extract.name) {
-        if !matches!(load.mode.value, LoadModeSpec::Replace) {
-            continue;
-        }
+        let (span, message, label) = match &load.mode.value {
+            LoadModeSpec::Replace => (
+                load.mode.span,
+                "this table would hold only the newest rows",
+                "what earlier runs loaded is replaced",
+            ),
+            LoadModeSpec::Merge(MergeSpec {
+                deletes:
+                    Some(At {
+                        span,
+                        value: DeletesSpec::ByAbsence,
+                    }),
+                ..
+            }) => (
+                *span,
+                "this table would hold only the newest rows",
+                "what this run does not read is deleted",
+            ),
+            LoadModeSpec::Append | LoadModeSpec::ReplacePartitions | LoadModeSpec::Merge(_) => {
+                continue;
+            }
+        };
         let connection = load.connection.as_ref();
         let connection = connection.and_then(|name| steps.names.connections.get(name.as_str()));
-        let merges = connection
-            .and_then(|spec| steps.context.connectors.capability(&spec.connector)?.sink)
-            .is_some_and(|sink| sink.merge);
+        let merges = load.connection.is_none()
+            || connection
+                .and_then(|spec| steps.context.connectors.capability(&spec.connector)?.sink)
+                .is_some_and(|sink| sink.merge);
         let help = if merges {
             "write `append` or `merge: { key: [..] }`, or read with `mode: full`"
         } else {
             "write `append`, or read with `mode: full`"
         };
-        let message = "this table would hold only the newest rows";
-        let finding = Diagnostic::error(&REPLACE_OF_A_PART, load.mode.span, message)
-            .label("what earlier runs loaded is replaced")
+        let finding = Diagnostic::error(&REPLACE_OF_A_PART, span, message)
+            .label(label)
             .also(
                 incremental,
                 format!("`{}` reads only what is new", extract.name.value),
@@ -249,7 +271,7 @@ fn missing(sink: SinkCapability, mode: &LoadModeSpec) -> Option<&'static str> {
     match mode {
         LoadModeSpec::Append => (!sink.append).then_some("append"),
         LoadModeSpec::Replace => (!sink.replace).then_some("replace"),
-        LoadModeSpec::Merge { .. } => (!sink.merge).then_some("merge"),
+        LoadModeSpec::Merge(_) => (!sink.merge).then_some("merge"),
         LoadModeSpec::ReplacePartitions => None,
     }
 }
@@ -268,7 +290,7 @@ fn can(sink: SinkCapability) -> String {
         .join(", ")
 }
 
-fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
+fn mode(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec>) -> Option<LoadMode> {
     let span = written.mode.span;
     match &written.mode.value {
         LoadModeSpec::Append => Some(LoadMode::Append),
@@ -281,35 +303,9 @@ fn mode(steps: &Steps<'_>, written: &At<LoadSpec>) -> Option<LoadMode> {
                 .report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
             None
         }
-        LoadModeSpec::Merge {
-            history: Some(history),
-            ..
-        } => {
-            let message = "`history` is not supported yet";
-            steps.context.report(
-                Diagnostic::error(&UNSUPPORTED_MODE, history.span, message).help("remove it"),
-            );
-            None
+        LoadModeSpec::Merge(written_merge) => {
+            merge::merge(steps, step, written, written_merge).map(LoadMode::Merge)
         }
-        LoadModeSpec::Merge { .. } if written.connection.is_none() => {
-            let message = "tables of the lake cannot be merged into yet";
-            steps.context.report(
-                Diagnostic::error(&UNSUPPORTED_MODE, span, message)
-                    .help("write `append` or `replace`"),
-            );
-            None
-        }
-        LoadModeSpec::Merge { key, history: None } if key.is_empty() => {
-            let message = "a merge needs a key: without one no row can be found again";
-            steps.context.report(
-                Diagnostic::error(&KEY_NEEDED, span, message)
-                    .help("name the columns that identify a row"),
-            );
-            None
-        }
-        LoadModeSpec::Merge { key, history: None } => Some(LoadMode::Merge {
-            key: key.iter().map(|column| column.value.clone()).collect(),
-        }),
     }
 }
 

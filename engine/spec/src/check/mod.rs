@@ -15,6 +15,7 @@ mod increments;
 mod lake;
 mod lineage;
 mod load;
+mod merge;
 mod name;
 mod options;
 mod partition;

@@ -6,6 +6,7 @@ use super::pipeline::TableUse;
 use super::step::Steps;
 use super::transform::{inline, refused};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::meaning::SqlOf;
 use crate::model::{Check, Otherwise, Rule, TableRef};
 use crate::read::At;
 use crate::sql;
@@ -95,7 +96,8 @@ fn rule(steps: &mut Steps<'_>, step: &StepSpec, written: &RuleSpec) -> Option<Ru
         return None;
     }
     let expect = text.value.clone();
-    steps.has_text(step, Some(&written.name), text);
+    let name = written.name.value.clone();
+    steps.has_text(step, |id, step| SqlOf::Rule(id, step, name), text);
     Some(Rule {
         name: written.name.value.clone(),
         expect,

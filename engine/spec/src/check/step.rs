@@ -100,8 +100,13 @@ impl<'a> Steps<'a> {
         self.reads.push(used);
     }
 
-    /// Notes where a SQL text of `step` stands: of one of its rules, or of the step itself.
-    pub(super) fn has_text(&mut self, step: &StepSpec, rule: Option<&str>, text: Text) {
+    /// Notes where a SQL text of `step` stands; `of` says which one it is.
+    pub(super) fn has_text(
+        &mut self,
+        step: &StepSpec,
+        of: impl FnOnce(PipelineId, StepName) -> SqlOf,
+        text: Text,
+    ) {
         let spec = &self.doc.spec;
         let (Ok(domain), Ok(name), Ok(step)) =
             (spec.domain.parse(), spec.name.parse(), step.name.parse())
@@ -109,11 +114,7 @@ impl<'a> Steps<'a> {
             return;
         };
         let id = PipelineId { domain, name };
-        let of = match rule {
-            Some(rule) => SqlOf::Rule(id, step, rule.to_owned()),
-            None => SqlOf::Transform(id, step),
-        };
-        self.texts.push((of, text));
+        self.texts.push((of(id, step), text));
     }
 
     pub(super) fn writes_table(&mut self, used: TableUse) {

@@ -7,6 +7,7 @@ use super::pipeline::TableUse;
 use super::step::Steps;
 use super::tables::UNKNOWN_TABLE;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::meaning::SqlOf;
 use crate::model::{TableRef, Transform};
 use crate::read::At;
 use crate::sql::{self, SqlError};
@@ -80,7 +81,7 @@ pub(super) fn transform(
     }
     let (reads, tables) = (reads.into_iter().collect(), tables.into_iter().collect());
     let sql = text.value.clone();
-    steps.has_text(step, None, text);
+    steps.has_text(step, SqlOf::Transform, text);
     good.then_some(Transform { sql, reads, tables })
 }
 

@@ -210,10 +210,59 @@ pub enum LoadMode {
     /// Rows become the whole content.
     Replace,
     /// Rows are inserted, or update the row with the same key.
-    Merge {
-        /// The columns of the key.
-        key: Vec<ColumnName>,
+    Merge(Merge),
+}
+
+/// Which rows are the same, and what becomes of those that differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
+    /// The columns of the key.
+    pub key: Vec<ColumnName>,
+    /// Of several rows with one key, the one with the greatest value in this column counts; `None` where that is an
+    /// error.
+    pub latest_by: Option<ColumnName>,
+    /// Which rows of the table go.
+    pub deletes: Deletes,
+    /// How files that hold changed rows are written.
+    pub write: MergeWrite,
+}
+
+/// Which rows of a table a merge deletes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deletes {
+    /// None.
+    Never,
+    /// Those whose key is not among the rows.
+    ByAbsence,
+    /// Those whose key a row has for which a condition is true.
+    Flagged {
+        /// The condition, in SQL.
+        when: String,
+        /// Columns that are not written to the table.
+        without: Vec<ColumnName>,
     },
+}
+
+impl Deletes {
+    /// Columns of the rows that are not written to the table.
+    pub fn without(&self) -> &[ColumnName] {
+        match self {
+            Self::Flagged { without, .. } => without,
+            Self::Never | Self::ByAbsence => &[],
+        }
+    }
+}
+
+/// How files that hold changed rows are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeWrite {
+    /// Again, with the changes.
+    #[default]
+    CopyOnWrite,
+    /// Not at all: position deletes list the rows that count no more.
+    MergeOnRead,
 }
 
 /// What happens when the rows' columns differ from the table's.

@@ -30,6 +30,7 @@ impl Plan {
                 StepKind::Transform(transform) => plan_transform(step, transform, facts),
                 StepKind::Check(check) => (of_input, plan_check(check)),
                 StepKind::Load(load) => {
+                    let of_input = written(of_input, load);
                     let watermarks_of = incremental(pipeline, graph.extracts_of(pipeline, &name));
                     let action = plan_load(step, load, &of_input, watermarks_of, facts);
                     (of_input, Action::Load(action))
@@ -60,6 +61,14 @@ impl Plan {
     pub fn spec_of(pipeline: &Pipeline) -> Fingerprint {
         Fingerprint::of(&pipeline.steps)
     }
+}
+
+/// The columns of rows that a load writes.
+fn written(mut columns: Vec<Column>, load: &Load) -> Vec<Column> {
+    if let LoadMode::Merge(merge) = &load.mode {
+        columns.retain(|column| !merge.deletes.without().contains(&column.name));
+    }
+    columns
 }
 
 fn columns_of(steps: &[PlannedStep], name: &StepName) -> Option<Vec<Column>> {

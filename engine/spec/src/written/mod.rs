@@ -19,6 +19,7 @@ pub(crate) use project::{
 };
 pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
-    CheckSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec, NullsSpec,
-    OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
+    CheckSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec,
+    MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec,
+    SchemaChangeSpec, StepSpec, TransformSpec,
 };

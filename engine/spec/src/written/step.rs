@@ -263,13 +263,53 @@ pub(crate) enum LoadModeSpec {
     /// Rows replace the partitions they fall into. Not supported yet.
     ReplacePartitions,
     /// Rows are inserted, or update the row with the same key.
-    Merge {
-        /// The columns of the key.
-        key: Vec<At<String>>,
-        /// How earlier states of a row are kept. Not supported yet.
+    Merge(MergeSpec),
+}
+
+/// Which rows are the same, and what becomes of those that differ.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MergeSpec {
+    /// The columns of the key: no two rows of the table share their values.
+    pub(crate) key: Vec<At<String>>,
+    /// Of several rows with one key, the one with the greatest value in this column counts. Left out: they are an error.
+    #[serde(default)]
+    pub(crate) latest_by: Option<At<String>>,
+    /// Which rows of the table go. Left out: none.
+    #[serde(default)]
+    pub(crate) deletes: Option<At<DeletesSpec>>,
+    /// How files that hold changed rows are written. `copy_on_write` when left out.
+    #[serde(default)]
+    pub(crate) write: Option<At<MergeWriteSpec>>,
+    /// How earlier states of a row are kept. Not supported yet.
+    #[serde(default)]
+    pub(crate) history: Option<At<HistorySpec>>,
+}
+
+/// Which rows of a table a merge deletes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum DeletesSpec {
+    /// Those whose key is not among the rows that were read, which must be all that there are.
+    ByAbsence,
+    /// Those whose key a row has that says so.
+    Flagged {
+        /// An SQL condition on a row: `op = 'D'`.
+        when: At<String>,
+        /// Columns that only say so, and are not written to the table.
         #[serde(default)]
-        history: Option<At<HistorySpec>>,
+        without: Vec<At<String>>,
     },
+}
+
+/// How files that hold changed rows are written.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MergeWriteSpec {
+    /// They are written again with the changes: reading stays as fast as it was.
+    CopyOnWrite,
+    /// They stay, with a list of the rows that count no more: a merge costs little, reading a little more.
+    MergeOnRead,
 }
 
 /// How earlier states of a row are kept.

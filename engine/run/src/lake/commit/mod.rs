@@ -18,7 +18,7 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use uuid::Uuid;
 
-pub(super) use self::snapshot::{ConflictPolicy, Removal, SnapshotOp};
+pub(super) use self::snapshot::{ConflictPolicy, Removal, RemovedFiles, SnapshotOp};
 pub(super) use self::target::Target;
 use super::catalog::{Catalog, Change, CommitError};
 use super::history;
@@ -35,7 +35,7 @@ const LONGEST_PAUSE_MS: u64 = 1_000;
 pub struct Committed {
     /// The snapshot.
     pub snapshot_id: i64,
-    /// Rows it added.
+    /// Rows it added; rows it changed, for a merge.
     pub rows: u64,
     /// Files it added.
     pub files: u64,
@@ -47,7 +47,8 @@ impl Committed {
     fn of(snapshot: &SnapshotRef, already: bool) -> Self {
         Self {
             snapshot_id: snapshot.snapshot_id(),
-            rows: history::count(snapshot, "added-records"),
+            rows: history::changed(snapshot)
+                .unwrap_or_else(|| history::count(snapshot, "added-records")),
             files: history::count(snapshot, "added-data-files"),
             already,
         }

@@ -2,7 +2,7 @@
 //!
 //! Knows which files come and which go; knows nothing of catalogs and tries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::summary;
 use super::target::Target;
 use crate::lake::failure::failed;
+use crate::lake::files::LiveFile;
 
 /// Which files of the table go.
 #[derive(Clone, Debug)]
@@ -24,6 +25,25 @@ pub(in crate::lake) enum Removal {
     None,
     /// All.
     All,
+    /// These.
+    Files(RemovedFiles),
+}
+
+/// Files that go: data files and delete files.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lake) struct RemovedFiles {
+    /// Their paths.
+    pub(in crate::lake) paths: HashSet<String>,
+    /// The manifests that list them: no other is opened.
+    pub(in crate::lake) manifests: HashSet<String>,
+}
+
+impl RemovedFiles {
+    /// Takes out one more file.
+    pub(in crate::lake) fn insert(&mut self, file: &LiveFile) {
+        self.paths.insert(file.file.file_path().to_owned());
+        self.manifests.insert(file.manifest.clone());
+    }
 }
 
 /// What happens when the table moved since the operation was planned.
@@ -44,6 +64,8 @@ pub(in crate::lake) struct SnapshotOp {
     pub(in crate::lake) added: Vec<DataFile>,
     /// The partition spec that the files that come were written with.
     pub(in crate::lake) spec_id: i32,
+    /// Delete files that come, each with the partition spec of the data file that it takes rows from.
+    pub(in crate::lake) added_deletes: Vec<(i32, DataFile)>,
     /// Files that go.
     pub(in crate::lake) removal: Removal,
     /// What happens when the table moved.
@@ -80,7 +102,18 @@ pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced
         manifests: Vec::new(),
         summary: SnapshotSummaryCollector::default(),
     };
-    producer.add(&op.added, op.spec_id).await?;
+    producer
+        .add(&op.added, op.spec_id, ManifestContentType::Data)
+        .await?;
+    let mut deletes: BTreeMap<i32, Vec<DataFile>> = BTreeMap::new();
+    for (spec_id, file) in &op.added_deletes {
+        deletes.entry(*spec_id).or_default().push(file.clone());
+    }
+    for (spec_id, files) in deletes {
+        producer
+            .add(&files, spec_id, ManifestContentType::Deletes)
+            .await?;
+    }
     producer.keep(&op.removal).await?;
     producer.finish(op).await
 }
@@ -99,7 +132,12 @@ struct Producer<'a> {
 impl Producer<'_> {
     /// Lists the files that come. They keep the partition spec they were written with, should the table have got
     /// another since.
-    async fn add(&mut self, added: &[DataFile], spec_id: i32) -> Result<()> {
+    async fn add(
+        &mut self,
+        added: &[DataFile],
+        spec_id: i32,
+        content: ManifestContentType,
+    ) -> Result<()> {
         if added.is_empty() {
             return Ok(());
         }
@@ -115,7 +153,7 @@ impl Producer<'_> {
                 .with("table", self.target.id())
             })?;
         let schema = Arc::clone(self.metadata.current_schema());
-        let mut writer = self.manifest(Arc::clone(&schema), &spec, ManifestContentType::Data)?;
+        let mut writer = self.manifest(Arc::clone(&schema), &spec, content)?;
         for file in added {
             self.summary
                 .add_file(file, Arc::clone(&schema), Arc::clone(&spec));
@@ -139,22 +177,42 @@ impl Producer<'_> {
             .load()
             .await
             .map_err(unreadable())?;
+        let mut found = 0;
         for manifest in list.entries() {
             // One that lists only files removed earlier has said all it has to say.
             if !manifest.has_added_files() && !manifest.has_existing_files() {
                 continue;
             }
             match removal {
-                Removal::None => self.manifests.push(manifest.clone()),
-                Removal::All => self.drop_all(manifest).await?,
+                Removal::All => {
+                    self.drop(manifest, |_| true).await?;
+                }
+                Removal::Files(gone) if gone.manifests.contains(&manifest.manifest_path) => {
+                    found += self
+                        .drop(manifest, |path| gone.paths.contains(path))
+                        .await?;
+                }
+                Removal::None | Removal::Files(_) => self.manifests.push(manifest.clone()),
             }
         }
-        Ok(())
+        match removal {
+            // The table did not move, so that they must all be there: committing half of it would double rows.
+            Removal::Files(gone) if found != gone.paths.len() => Err(Error::new(
+                ErrorKind::Internal,
+                "files that were to be replaced are not in the table",
+            )
+            .with("table", self.target.id())),
+            _ => Ok(()),
+        }
     }
 
-    /// Rewrites a manifest so that all its files are gone. It keeps its own schema and spec: partition values are
-    /// encoded by them.
-    async fn drop_all(&mut self, manifest: &ManifestFile) -> Result<()> {
+    /// Rewrites a manifest without the files of these paths, and says how many those were. It keeps its own schema and
+    /// spec: partition values are encoded by them.
+    async fn drop(
+        &mut self,
+        manifest: &ManifestFile,
+        goes: impl Fn(&str) -> bool,
+    ) -> Result<usize> {
         let loaded = manifest
             .load_manifest(self.target.file_io())
             .await
@@ -162,17 +220,27 @@ impl Producer<'_> {
         let (entries, own) = loaded.into_parts();
         let spec = Arc::new(own.partition_spec().clone());
         let mut writer = self.manifest(Arc::clone(own.schema()), &spec, manifest.content)?;
+        let mut gone = 0;
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             let file = entry.data_file().clone();
+            let sequence = sequence_number(entry)?;
+            if !goes(file.file_path()) {
+                let by = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
+                writer
+                    .add_existing_file(file, by, sequence, entry.file_sequence_number)
+                    .map_err(unwritable())?;
+                continue;
+            }
+            gone += 1;
             self.summary
                 .remove_file(&file, Arc::clone(own.schema()), Arc::clone(&spec));
             writer
-                .add_delete_file(file, sequence_number(entry)?, entry.file_sequence_number)
+                .add_delete_file(file, sequence, entry.file_sequence_number)
                 .map_err(unwritable())?;
         }
         self.manifests
             .push(writer.write_manifest_file().await.map_err(unwritable())?);
-        Ok(())
+        Ok(gone)
     }
 
     /// Opens a manifest.
@@ -253,13 +321,15 @@ fn unwritable() -> impl FnOnce(iceberg::Error) -> Error {
 }
 
 fn sequence_number(entry: &ManifestEntry) -> Result<i64> {
-    entry.sequence_number().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidData,
-            "a manifest of the table lacks a sequence number",
-        )
-        .with("file", entry.file_path())
-    })
+    entry.sequence_number().ok_or_else(|| unnumbered(entry))
+}
+
+fn unnumbered(entry: &ManifestEntry) -> Error {
+    Error::new(
+        ErrorKind::InvalidData,
+        "a manifest of the table lacks the number of a snapshot",
+    )
+    .with("file", entry.file_path())
 }
 
 /// A number no snapshot of the table has.

@@ -141,6 +141,7 @@ async fn run(catalog: &Scripted) -> Result<super::Committed, NotCommitted> {
         now_ms: 0,
     };
     let op = SnapshotOp {
+        added_deletes: Vec::new(),
         operation: Operation::Append,
         added: Vec::new(),
         spec_id: 0,

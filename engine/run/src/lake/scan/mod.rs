@@ -161,7 +161,7 @@ impl LakeScan {
 }
 
 /// An error of the Iceberg library as `DataFusion` carries it.
-fn external(error: iceberg::Error) -> DataFusionError {
+pub(super) fn external(error: iceberg::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -224,7 +224,8 @@ impl TableProvider for LakeScan {
             tasks = enough(tasks, limit);
         }
         let statistics = statistics(&tasks, &schema, exact);
-        let groups = spread(tasks, session.config().target_partitions());
+        let readers = session.config().target_partitions();
+        let groups = spread(tasks, readers, |task| task.file_size_in_bytes);
         Ok(Arc::new(LakeExec::new(
             self.table.clone(),
             groups,
@@ -267,14 +268,19 @@ fn statistics(tasks: &[FileScanTask], schema: &SchemaRef, all_rows: bool) -> Sta
 }
 
 /// Spreads files over readers so that each has about the same number of bytes.
-fn spread(mut tasks: Vec<FileScanTask>, readers: usize) -> Vec<Vec<FileScanTask>> {
-    let readers = readers.min(tasks.len()).max(1);
-    tasks.sort_by_key(|task| Reverse(task.file_size_in_bytes));
-    let mut groups: Vec<(u64, Vec<FileScanTask>)> = vec![(0, Vec::new()); readers];
-    for task in tasks {
+pub(super) fn spread<T>(
+    mut files: Vec<T>,
+    readers: usize,
+    bytes_of: impl Fn(&T) -> u64,
+) -> Vec<Vec<T>> {
+    let readers = readers.min(files.len()).max(1);
+    files.sort_by_key(|file| Reverse(bytes_of(file)));
+    let mut groups: Vec<(u64, Vec<T>)> = Vec::new();
+    groups.resize_with(readers, || (0, Vec::new()));
+    for file in files {
         if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-            *bytes += task.file_size_in_bytes;
-            group.push(task);
+            *bytes += bytes_of(&file);
+            group.push(file);
         }
     }
     groups.into_iter().map(|(_, group)| group).collect()

@@ -20,7 +20,7 @@ use iceberg::spec::{DataFile, Struct};
 
 use self::lane::Lane;
 pub(super) use self::shape::Shape;
-use self::split::Splitter;
+pub(super) use self::split::Splitter;
 use super::schema::Conform;
 
 /// Bytes of rows that may wait in the lanes of one writer, before they are encoded.

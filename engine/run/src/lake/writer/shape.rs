@@ -81,6 +81,26 @@ impl Shape {
         })
     }
 
+    /// The columns of the table.
+    pub(in crate::lake) const fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The columns of the table, as rows have them.
+    pub(in crate::lake) const fn arrow(&self) -> &ArrowSchema {
+        &self.arrow
+    }
+
+    /// How files are cut.
+    pub(in crate::lake) const fn spec(&self) -> &PartitionSpecRef {
+        &self.spec
+    }
+
+    /// Where files are written.
+    pub(in crate::lake) const fn file_io(&self) -> &FileIO {
+        &self.file_io
+    }
+
     /// The folder of a partition's files.
     pub(super) fn folder(&self, partition: &Struct) -> Result<String> {
         let mut folder = self.data_folder.clone();
@@ -95,6 +115,13 @@ impl Shape {
             push_safe(&mut folder, &value);
         }
         Ok(folder)
+    }
+
+    /// A delete file beside a data file.
+    pub(in crate::lake) fn delete_file_of(&self, data_file: &str) -> String {
+        let folder = data_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let file = self.files.fetch_add(1, Ordering::Relaxed);
+        format!("{folder}/{}-{file:05}-deletes.parquet", self.stage)
     }
 
     /// The next file in a folder, by the writer of this number.

@@ -13,14 +13,14 @@ use super::shape::Shape;
 use crate::lake::failure::failed;
 
 /// Splits rows by partition.
-pub(super) struct Splitter {
+pub(in crate::lake) struct Splitter {
     calculator: PartitionValueCalculator,
     partition_type: StructType,
 }
 
 impl Splitter {
     /// The splitter of a table; `None` where it is not partitioned.
-    pub(super) fn of(shape: &Shape) -> Result<Option<Self>> {
+    pub(in crate::lake) fn of(shape: &Shape) -> Result<Option<Self>> {
         if shape.spec.is_unpartitioned() {
             return Ok(None);
         }
@@ -40,6 +40,26 @@ impl Splitter {
     /// The rows of each partition, in their order. Copies, so that a partition that waits does not keep the rows of
     /// others in memory.
     pub(super) fn split(&self, rows: &RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
+        let (partitions, members) = self.grouped(rows)?;
+        let alone = members.len() == 1;
+        let part = |(partition, members)| {
+            let part = if alone {
+                rows.clone()
+            } else {
+                take_record_batch(rows, &UInt32Array::from(members))?
+            };
+            Ok((partition, part))
+        };
+        partitions.into_iter().zip(members).map(part).collect()
+    }
+
+    /// The partitions that rows fall into.
+    pub(in crate::lake) fn partitions_of(&self, rows: &RecordBatch) -> Result<Vec<Struct>> {
+        Ok(self.grouped(rows)?.0)
+    }
+
+    /// The partitions that rows fall into, and the numbers of the rows of each.
+    fn grouped(&self, rows: &RecordBatch) -> Result<(Vec<Struct>, Vec<Vec<u32>>)> {
         let values = self
             .calculator
             .calculate(rows)
@@ -69,17 +89,7 @@ impl Splitter {
             .iter()
             .filter_map(|rows| rows.first().copied())
             .collect();
-        let partitions = self.partitions(&values, firsts)?;
-        let alone = members.len() == 1;
-        let part = |(partition, members)| {
-            let part = if alone {
-                rows.clone()
-            } else {
-                take_record_batch(rows, &UInt32Array::from(members))?
-            };
-            Ok((partition, part))
-        };
-        partitions.into_iter().zip(members).map(part).collect()
+        Ok((self.partitions(&values, firsts)?, members))
     }
 
     /// The partition values at some rows.

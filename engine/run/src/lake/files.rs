@@ -1,0 +1,54 @@
+//! The files of a snapshot as its manifests list them: with bounds, partitions, and the manifest that holds each.
+
+use connectors::Result;
+use iceberg::spec::{DataFile, ManifestContentType, SnapshotRef};
+use iceberg::table::Table;
+
+use super::failure::failed;
+
+/// A file of a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct LiveFile {
+    /// Its description.
+    pub(super) file: DataFile,
+    /// The partition spec it was written with.
+    pub(super) spec_id: i32,
+    /// The manifest that lists it.
+    pub(super) manifest: String,
+}
+
+/// The files of a snapshot.
+#[derive(Default)]
+pub(super) struct LiveFiles {
+    /// Files with rows.
+    pub(super) data: Vec<LiveFile>,
+    /// Files that take rows from those.
+    pub(super) deletes: Vec<LiveFile>,
+}
+
+/// The files of a snapshot of a table; none where there is no snapshot.
+pub(super) async fn live_files(table: &Table, snapshot: Option<&SnapshotRef>) -> Result<LiveFiles> {
+    let mut live = LiveFiles::default();
+    let Some(snapshot) = snapshot else {
+        return Ok(live);
+    };
+    let unlisted = || failed("the files of the table cannot be listed");
+    let list = table.manifest_list_reader(snapshot).load().await;
+    for manifest in list.map_err(unlisted())?.entries() {
+        let loaded = manifest.load_manifest(table.file_io()).await;
+        let files = match manifest.content {
+            ManifestContentType::Data => &mut live.data,
+            ManifestContentType::Deletes => &mut live.deletes,
+        };
+        for entry in loaded.map_err(unlisted())?.entries() {
+            if entry.is_alive() {
+                files.push(LiveFile {
+                    file: entry.data_file().clone(),
+                    spec_id: manifest.partition_spec_id,
+                    manifest: manifest.manifest_path.clone(),
+                });
+            }
+        }
+    }
+    Ok(live)
+}

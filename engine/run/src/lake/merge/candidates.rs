@@ -1,0 +1,386 @@
+//! The files of a table that a merge has to look into, and their rows, each with its place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
+use async_trait::async_trait;
+use connectors::{Error, ErrorKind, Result};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result as DataFusionResult;
+use datafusion::datasource::TableType;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use iceberg::scan::FileScanTask;
+use iceberg::spec::{DataContentType, SchemaRef as IcebergSchemaRef};
+use iceberg::table::Table;
+use roaring::RoaringTreemap;
+
+use super::deletes;
+use super::keys::{Keys, lower_bound};
+use crate::lake::failure::failed;
+use crate::lake::files::{LiveFile, live_files};
+use crate::lake::id::TableId;
+use crate::lake::scan::{LakeScan, external, spread};
+
+/// The column that tells which of the candidates a row is in.
+pub const FILE: &str = "__lakewright_file";
+/// The column that tells which row of its file a row is, the first being 0.
+pub const POSITION: &str = "__lakewright_position";
+
+/// The files of a table that may hold rows with certain keys.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    table: Option<Table>,
+    /// In an order in which neighbours hold neighbouring rows.
+    files: Vec<Arc<Candidate>>,
+    schema: IcebergSchemaRef,
+    arrow: SchemaRef,
+    all: usize,
+}
+
+/// A data file, and which of its rows are gone already.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) live: LiveFile,
+    /// Delete files that take rows from it and from no other.
+    pub(super) own_deletes: Vec<LiveFile>,
+    pub(super) gone: RoaringTreemap,
+    task: FileScanTask,
+}
+
+impl Candidates {
+    /// Those of a table as it is in `table`, read with the columns of `schema`, which may be newer. `keys` are `None`
+    /// where every file is one.
+    pub(super) async fn of(
+        id: &TableId,
+        table: Option<&Table>,
+        schema: &IcebergSchemaRef,
+        arrow: &ArrowSchema,
+        (key, keys): (&[String], Option<&Keys>),
+    ) -> Result<Self> {
+        let arrow = Arc::new(arrow.clone());
+        let mut found = Self {
+            table: table.cloned(),
+            files: Vec::new(),
+            schema: Arc::clone(schema),
+            arrow: Arc::clone(&arrow),
+            all: 0,
+        };
+        let Some(table) = table else {
+            return Ok(found);
+        };
+        let snapshot = table.metadata().current_snapshot().cloned();
+        let live = live_files(table, snapshot.as_ref()).await?;
+        found.all = live.data.len();
+        let of_equality =
+            |file: &&LiveFile| file.file.content_type() == DataContentType::EqualityDeletes;
+        if let Some(file) = live.deletes.iter().find(of_equality) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the table has equality deletes, which another engine wrote; it cannot be merged into",
+            )
+            .with("table", id)
+            .with("file", file.file.file_path())
+            .help("compact the table with the engine that wrote them, then run again"));
+        }
+        let scan = LakeScan::new(table.clone(), snapshot, Arc::clone(schema), arrow);
+        let tasks = scan.files().await;
+        let tasks = tasks.map_err(failed("the files of the table cannot be listed"))?;
+        let mut tasks: HashMap<String, FileScanTask> = tasks
+            .into_iter()
+            .map(|task| (task.data_file_path.clone(), task))
+            .collect();
+        let deletes: HashMap<&str, &LiveFile> = live
+            .deletes
+            .iter()
+            .map(|file| (file.file.file_path(), file))
+            .collect();
+        let wanted = live
+            .data
+            .into_iter()
+            .filter(|file| keys.is_none_or(|keys| keys.may_be_in(file)));
+        for file in wanted {
+            let Some(task) = tasks.remove(file.file.file_path()) else {
+                continue;
+            };
+            found
+                .files
+                .push(Arc::new(Candidate::of(table, file, task, &deletes).await?));
+        }
+        found.order(key);
+        Ok(found)
+    }
+
+    /// How many files may hold such rows, and how many the table has.
+    pub fn count(&self) -> (usize, usize) {
+        (self.files.len(), self.all)
+    }
+
+    pub(super) fn files(&self) -> &[Arc<Candidate>] {
+        &self.files
+    }
+
+    pub(super) const fn arrow(&self) -> &SchemaRef {
+        &self.arrow
+    }
+
+    /// Their rows, as a table with [`FILE`] and [`POSITION`] after its own columns.
+    pub fn provider(&self) -> Arc<dyn TableProvider> {
+        let mut fields: Vec<Arc<Field>> = self.arrow.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(FILE, DataType::UInt32, false)));
+        fields.push(Arc::new(Field::new(POSITION, DataType::UInt64, false)));
+        let schema = Arc::new(ArrowSchema::new(fields));
+        if self.files.is_empty() {
+            return Arc::new(EmptyTable::new(schema));
+        }
+        Arc::new(Places {
+            candidates: self.clone(),
+            schema,
+        })
+    }
+
+    /// The rows of a file that are not gone, each batch with the places of its rows.
+    pub(super) fn read(
+        &self,
+        file: &Candidate,
+        columns: &[&str],
+        batch_rows: usize,
+    ) -> Result<BoxStream<'static, iceberg::Result<Placed>>> {
+        let mut task = file.task.clone();
+        task.deletes.clear();
+        task.predicate = None;
+        task.schema = Arc::clone(&self.schema);
+        let ids = columns
+            .iter()
+            .filter_map(|name| self.schema.field_id_by_name(name));
+        task.project_field_ids = ids.collect();
+        let Some(table) = &self.table else {
+            return Ok(stream::empty().boxed());
+        };
+        let reader = table
+            .reader_builder()
+            .with_data_file_concurrency_limit(1)
+            .with_batch_size(batch_rows)
+            .build();
+        let batches = reader
+            .read(stream::iter([Ok(task)]).boxed())
+            .map_err(failed("a file of the table cannot be read"))?
+            .stream();
+        let gone = file.gone.clone();
+        let mut next = 0_u64;
+        let placed = batches.map_ok(move |rows| {
+            let first = next;
+            next += rows.num_rows() as u64;
+            let is_gone = |place: &u64| gone.contains(*place);
+            let gone = if gone.is_empty() {
+                Vec::new()
+            } else {
+                (first..next).filter(is_gone).collect()
+            };
+            Placed { rows, first, gone }
+        });
+        Ok(placed.boxed())
+    }
+
+    /// Files of one partition stand together, and in the order of the key where bounds tell it.
+    fn order(&mut self, key: &[String]) {
+        let first = key.first().and_then(|name| {
+            let r#type = self.arrow.field_with_name(name).ok()?.data_type();
+            Some((self.schema.field_id_by_name(name)?, r#type.clone()))
+        });
+        self.files.sort_by_cached_key(|file| {
+            let file = &file.live.file;
+            let path = file.file_path();
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let bound = first
+                .as_ref()
+                .and_then(|(id, r#type)| lower_bound(file, *id, r#type));
+            (folder.to_owned(), bound, path.to_owned())
+        });
+    }
+}
+
+impl Candidate {
+    async fn of(
+        table: &Table,
+        live: LiveFile,
+        task: FileScanTask,
+        deletes: &HashMap<&str, &LiveFile>,
+    ) -> Result<Self> {
+        let mut gone = RoaringTreemap::new();
+        let mut own_deletes = Vec::new();
+        for delete in &task.deletes {
+            let positions =
+                deletes::read(table.file_io(), &delete.file_path, live.file.file_path());
+            gone |= positions.await?;
+            let listed = deletes.get(delete.file_path.as_str());
+            let own = listed.filter(|listed| {
+                listed.file.referenced_data_file().as_deref() == Some(live.file.file_path())
+            });
+            own_deletes.extend(own.map(|listed| (*listed).clone()));
+        }
+        Ok(Self {
+            live,
+            own_deletes,
+            gone,
+            task,
+        })
+    }
+}
+
+/// Rows of a file, and where they stand in it.
+pub(super) struct Placed {
+    /// All rows from `first` on, those that are gone among them.
+    pub(super) rows: RecordBatch,
+    /// The place of the first.
+    pub(super) first: u64,
+    /// The places of those that are gone, in order.
+    pub(super) gone: Vec<u64>,
+}
+
+impl Placed {
+    /// One more than the place of the last.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.rows.num_rows() as u64
+    }
+
+    /// The rows that are there, with file and place, in this schema.
+    fn with_places(&self, file: u32, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
+        let count = self.rows.num_rows();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| -> DataFusionResult<ArrayRef> {
+                Ok(match field.name().as_str() {
+                    FILE => Arc::new(UInt32Array::from_value(file, count)),
+                    POSITION => Arc::new(UInt64Array::from_iter_values(self.first..self.end())),
+                    name => Arc::clone(self.rows.column_by_name(name).ok_or_else(|| {
+                        datafusion::common::internal_datafusion_err!("a file lacks column {name}")
+                    })?),
+                })
+            });
+        let rows = RecordBatch::try_new(
+            Arc::clone(schema),
+            columns.collect::<DataFusionResult<Vec<_>>>()?,
+        )?;
+        if self.gone.is_empty() {
+            return Ok(rows);
+        }
+        let there = (self.first..self.end()).map(|place| self.gone.binary_search(&place).is_err());
+        let there: BooleanArray = there.map(Some).collect();
+        Ok(filter_record_batch(&rows, &there)?)
+    }
+}
+
+/// The rows of candidates as a table.
+#[derive(Debug)]
+struct Places {
+    candidates: Candidates,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for Places {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let files: Vec<u32> = (0..).take(self.candidates.files.len()).collect();
+        let bytes = |file: &u32| {
+            let file = self.candidates.files.get(*file as usize);
+            file.map_or(0, |file| file.live.file.file_size_in_bytes())
+        };
+        let groups = spread(files, session.config().target_partitions(), bytes);
+        let partition = |files| -> Arc<dyn PartitionStream> {
+            Arc::new(PlacesOf {
+                candidates: self.candidates.clone(),
+                files,
+                schema: Arc::clone(&schema),
+            })
+        };
+        Ok(Arc::new(StreamingTableExec::try_new(
+            Arc::clone(&schema),
+            groups.into_iter().map(partition).collect(),
+            None,
+            None,
+            false,
+            limit,
+        )?))
+    }
+}
+
+/// The rows of some of the candidates, one file after the other.
+#[derive(Debug)]
+struct PlacesOf {
+    candidates: Candidates,
+    files: Vec<u32>,
+    schema: SchemaRef,
+}
+
+impl PartitionStream for PlacesOf {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (candidates, schema) = (self.candidates.clone(), Arc::clone(&self.schema));
+        let batch_rows = context.session_config().batch_size();
+        let of_file = move |file: u32| {
+            let schema = Arc::clone(&schema);
+            let mut columns: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .filter(|name| ![FILE, POSITION].contains(name))
+                .collect();
+            if columns.is_empty() {
+                // Without a column the reader counts no rows.
+                let first = candidates.arrow.fields().first();
+                columns.extend(first.map(|field| field.name().as_str()));
+            }
+            let candidate = candidates.files.get(file as usize);
+            let rows = candidate.map(|found| candidates.read(found, &columns, batch_rows));
+            match rows {
+                Some(Ok(rows)) => {
+                    let schema = Arc::clone(&schema);
+                    rows.map(move |placed| placed.map_err(external)?.with_places(file, &schema))
+                        .boxed()
+                }
+                Some(Err(error)) => {
+                    let error = datafusion::error::DataFusionError::External(Box::new(error));
+                    stream::once(async move { Err(error) }).boxed()
+                }
+                None => stream::empty().boxed(),
+            }
+        };
+        let rows = stream::iter(self.files.clone()).flat_map(of_file);
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
+    }
+}

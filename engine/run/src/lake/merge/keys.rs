@@ -1,0 +1,326 @@
+//! Which files can hold a row with one of many keys: told by the bounds of their columns and by their partition.
+//!
+//! Ranges, not keys, are remembered: a bounded number of them, however many keys there are. A file that is named may
+//! hold none of the keys; a file that is not named surely holds none.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{SortOptions, sort_to_indices, take};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::row::{RowConverter, SortField};
+use connectors::Result;
+use datafusion::common::ScalarValue;
+use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Struct};
+
+use crate::lake::files::LiveFile;
+use crate::lake::writer::{Shape, Splitter};
+
+/// Ranges that one batch of a column is told by.
+const BATCH_RANGES: usize = 256;
+/// Ranges of one column; more are merged with their neighbours.
+const MAX_RANGES: usize = 16 * 1024;
+/// Partitions beyond which they no longer tell files apart.
+const MAX_PARTITIONS: usize = 10_000;
+
+/// Where the keys of rows lie.
+pub struct Keys(SeenKeys);
+
+/// Where the keys of the rows seen so far lie.
+pub struct SeenKeys {
+    columns: Vec<KeyColumn>,
+    partitions: Option<Partitions>,
+}
+
+impl SeenKeys {
+    /// No keys yet; `columns` are the key's, `rows` the columns of the rows that will come, in the table's types.
+    pub(super) fn none(columns: &[String], rows: &SchemaRef, shape: &Shape) -> Result<Self> {
+        let comparable = columns.iter().filter_map(|name| {
+            let (index, field) = rows.column_with_name(name)?;
+            let id = shape.schema().field_id_by_name(name)?;
+            has_bounds(field.data_type()).then(|| KeyColumn::none(index, id, field.data_type()))
+        });
+        Ok(Self {
+            columns: comparable.collect::<Result<_>>()?,
+            partitions: Partitions::none(columns, rows, shape)?,
+        })
+    }
+
+    /// Takes in the keys of rows.
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        for column in &mut self.columns {
+            column.add(rows.column(column.index))?;
+        }
+        if let Some(partitions) = &mut self.partitions {
+            partitions.add(rows)?;
+            if partitions.values.len() > MAX_PARTITIONS {
+                self.partitions = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of all rows.
+    pub fn finish(mut self) -> Keys {
+        for column in &mut self.columns {
+            column.coalesce(MAX_RANGES);
+        }
+        Keys(self)
+    }
+}
+
+impl Keys {
+    /// Whether a file can hold a row with one of the keys.
+    pub(super) fn may_be_in(&self, file: &LiveFile) -> bool {
+        let Self(seen) = self;
+        seen.columns.iter().all(|column| column.meets(&file.file))
+            && seen.partitions.as_ref().is_none_or(|partitions| {
+                partitions.spec_id != file.spec_id
+                    || partitions.values.contains(file.file.partition())
+            })
+    }
+}
+
+/// The least and the greatest of some values, as bytes that sort like the values.
+type Range = (Box<[u8]>, Box<[u8]>);
+
+/// A column of the key whose values files have bounds of.
+struct KeyColumn {
+    index: usize,
+    id: i32,
+    r#type: DataType,
+    converter: RowConverter,
+    /// Where the values lie; in order and apart from each other once they were coalesced.
+    ranges: Vec<Range>,
+}
+
+impl KeyColumn {
+    fn none(index: usize, id: i32, r#type: &DataType) -> Result<Self> {
+        Ok(Self {
+            index,
+            id,
+            r#type: r#type.clone(),
+            converter: RowConverter::new(vec![SortField::new(r#type.clone())])?,
+            ranges: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, values: &ArrayRef) -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let order = sort_to_indices(values, Some(SortOptions::default()), None)?;
+        let sorted = take(values, &order, None)?;
+        let rows = self.converter.convert_columns(&[sorted])?;
+        let size = rows.num_rows().div_ceil(BATCH_RANGES);
+        let mut first = 0;
+        while first < rows.num_rows() {
+            let last = (first + size).min(rows.num_rows()) - 1;
+            let bytes = |row| rows.row(row).data().into();
+            self.ranges.push((bytes(first), bytes(last)));
+            first = last + 1;
+        }
+        // Not with every batch: sorting what is sorted would be most of the work.
+        if self.ranges.len() > 2 * MAX_RANGES {
+            self.coalesce(MAX_RANGES);
+        }
+        Ok(())
+    }
+
+    /// Joins ranges that overlap; then neighbours, until there are no more than `most`.
+    fn coalesce(&mut self, most: usize) {
+        let mut ranges = std::mem::take(&mut self.ranges);
+        ranges.sort();
+        let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
+        for (low, high) in ranges {
+            match joined.last_mut() {
+                Some((_, end)) if low <= *end => {
+                    if high > *end {
+                        *end = high;
+                    }
+                }
+                _ => joined.push((low, high)),
+            }
+        }
+        while joined.len() > most {
+            let mut pairs = joined.into_iter();
+            let mut fewer = Vec::new();
+            while let Some((low, high)) = pairs.next() {
+                let high = pairs.next().map_or(high, |(_, end)| end);
+                fewer.push((low, high));
+            }
+            joined = fewer;
+        }
+        self.ranges = joined;
+    }
+
+    /// Whether some value may lie between the file's bounds. Bounds that are not known exclude nothing.
+    fn meets(&self, file: &DataFile) -> bool {
+        let bound = |bounds: &std::collections::HashMap<i32, Datum>| {
+            let value = bounds.get(&self.id)?;
+            let array = scalar(value, &self.r#type)?.to_array().ok()?;
+            let rows = self.converter.convert_columns(&[array]).ok()?;
+            Some(Box::<[u8]>::from(rows.row(0).data()))
+        };
+        let (Some(low), Some(high)) = (bound(file.lower_bounds()), bound(file.upper_bounds()))
+        else {
+            return true;
+        };
+        let first = self.ranges.partition_point(|(_, end)| *end < low);
+        self.ranges
+            .get(first)
+            .is_some_and(|(start, _)| *start <= high)
+    }
+}
+
+/// Partitions that the keys fall into, where the key alone decides that.
+struct Partitions {
+    splitter: Splitter,
+    spec_id: i32,
+    values: HashSet<Struct>,
+}
+
+impl Partitions {
+    fn none(key: &[String], rows: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
+        let (spec, schema) = (shape.spec(), shape.schema());
+        let decided = spec.fields().iter().all(|field| {
+            let name = schema.name_by_field_id(field.source_id);
+            name.is_some_and(|name| key.iter().any(|key| key == name))
+        });
+        // The splitter looks columns up by their identifiers, which only rows with all of them carry.
+        let whole = rows.fields().len() == schema.as_struct().fields().len();
+        if !decided || !whole {
+            return Ok(None);
+        }
+        Ok(Splitter::of(shape)?.map(|splitter| Self {
+            splitter,
+            spec_id: spec.spec_id(),
+            values: HashSet::new(),
+        }))
+    }
+
+    fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.values.extend(self.splitter.partitions_of(rows)?);
+        Ok(())
+    }
+}
+
+/// Whether bounds of this type can be compared with values.
+fn has_bounds(r#type: &DataType) -> bool {
+    matches!(
+        r#type,
+        DataType::Int32
+            | DataType::Int64
+            | DataType::Date32
+            | DataType::Timestamp(TimeUnit::Microsecond, _)
+            | DataType::Utf8
+            | DataType::Decimal128(..)
+            | DataType::FixedSizeBinary(16)
+    )
+}
+
+/// A bound as a value of the column's type now; files may be older than a wider type.
+fn scalar(bound: &Datum, r#type: &DataType) -> Option<ScalarValue> {
+    Some(match (r#type, bound.literal()) {
+        (DataType::Int32, PrimitiveLiteral::Int(value)) => ScalarValue::Int32(Some(*value)),
+        (DataType::Int64, PrimitiveLiteral::Int(value)) => {
+            ScalarValue::Int64(Some(i64::from(*value)))
+        }
+        (DataType::Int64, PrimitiveLiteral::Long(value)) => ScalarValue::Int64(Some(*value)),
+        (DataType::Date32, PrimitiveLiteral::Int(days)) => ScalarValue::Date32(Some(*days)),
+        (DataType::Timestamp(TimeUnit::Microsecond, zone), PrimitiveLiteral::Long(micros)) => {
+            ScalarValue::TimestampMicrosecond(Some(*micros), zone.clone())
+        }
+        (DataType::Utf8, PrimitiveLiteral::String(text)) => ScalarValue::Utf8(Some(text.clone())),
+        (DataType::Decimal128(precision, scale), PrimitiveLiteral::Int128(unscaled)) => {
+            ScalarValue::Decimal128(Some(*unscaled), *precision, *scale)
+        }
+        (DataType::FixedSizeBinary(16), PrimitiveLiteral::UInt128(value)) => {
+            ScalarValue::FixedSizeBinary(16, Some(value.to_be_bytes().to_vec()))
+        }
+        _ => return None,
+    })
+}
+
+/// The least value of a column in a file, as bytes that sort like the values: files of a table that is sorted by the
+/// column come in its order.
+pub(super) fn lower_bound(file: &DataFile, id: i32, r#type: &DataType) -> Option<Arc<[u8]>> {
+    let value = scalar(file.lower_bounds().get(&id)?, r#type)?
+        .to_array()
+        .ok()?;
+    let converter = RowConverter::new(vec![SortField::new(r#type.clone())]).ok()?;
+    let rows = converter.convert_columns(&[value]).ok()?;
+    Some(rows.row(0).data().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    fn column(values: &[i64]) -> KeyColumn {
+        let mut column = KeyColumn::none(0, 1, &DataType::Int64).unwrap();
+        for some in values.chunks(3) {
+            let some: ArrayRef = Arc::new(Int64Array::from(some.to_vec()));
+            column.add(&some).unwrap();
+        }
+        column.coalesce(MAX_RANGES);
+        column
+    }
+
+    fn file(low: i64, high: i64) -> DataFile {
+        iceberg::spec::DataFileBuilder::default()
+            .content(iceberg::spec::DataContentType::Data)
+            .file_path("f".to_owned())
+            .file_format(iceberg::spec::DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .lower_bounds([(1, Datum::long(low))].into())
+            .upper_bounds([(1, Datum::long(high))].into())
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_file_is_met_where_a_key_lies_between_its_bounds() {
+        let keys = column(&[70, -3, 12, 12, 40, 41, 900]);
+        for (low, high, met) in [
+            (-10, -4, false),
+            (-10, -3, true),
+            (13, 39, false),
+            (39, 40, true),
+            (42, 69, false),
+            (900, 900, true),
+            (901, i64::MAX, false),
+        ] {
+            assert_eq!(keys.meets(&file(low, high)), met, "{low}..={high}");
+        }
+    }
+
+    #[test]
+    fn fewer_ranges_still_hold_every_key() {
+        let values: Vec<i64> = (0..1000).map(|value| value * 10).collect();
+        let mut keys = column(&values);
+        keys.coalesce(7);
+        assert!(keys.ranges.len() <= 7);
+        assert!(values.iter().all(|value| keys.meets(&file(*value, *value))));
+        assert!(!keys.meets(&file(-5, -1)));
+    }
+
+    #[test]
+    fn a_file_without_bounds_may_hold_anything() {
+        let unknown = iceberg::spec::DataFileBuilder::default()
+            .content(iceberg::spec::DataContentType::Data)
+            .file_path("f".to_owned())
+            .file_format(iceberg::spec::DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .build()
+            .unwrap();
+        assert!(column(&[5]).meets(&unknown));
+    }
+}

@@ -1,0 +1,211 @@
+//! Merges: which files of a table hold rows that change, and how those rows leave them.
+//!
+//! Whoever merges asks for the [`Candidates`], joins their rows with the rows that come, and hands back where changed
+//! rows stand. Either their files are written again (copy-on-write), or position deletes list them (merge-on-read).
+//! Equality deletes are never written: many readers do not know them. Knows no SQL.
+
+mod candidates;
+mod deletes;
+mod keys;
+mod rewrite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef, UInt32Type, UInt64Type};
+use connectors::{BatchStream, Error, ErrorKind, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{DataFile, Operation};
+use roaring::RoaringTreemap;
+
+pub use self::candidates::{Candidates, FILE, POSITION};
+pub use self::keys::{Keys, SeenKeys};
+use super::commit::{ConflictPolicy, Removal, RemovedFiles};
+use super::history::ChangedRows;
+use super::schema::{self, Conform};
+use super::stage::{Staged, TableStage};
+use super::writer::WrittenFiles;
+
+/// The column that tells whether a row only deletes the row of its key.
+pub const DELETES: &str = "__lakewright_deletes";
+
+/// Delete files written at the same time.
+const DELETE_FILES_AT_ONCE: usize = 8;
+
+/// What a merge does to files that are there.
+#[derive(Default)]
+pub struct Touched {
+    removed: RemovedFiles,
+    added_deletes: Vec<(i32, DataFile)>,
+}
+
+impl Touched {
+    /// With those of another part of the merge.
+    fn and(mut self, other: Self) -> Self {
+        self.removed.paths.extend(other.removed.paths);
+        self.removed.manifests.extend(other.removed.manifests);
+        self.added_deletes.extend(other.added_deletes);
+        self
+    }
+}
+
+/// Rows of candidates that count no more, by their places.
+#[derive(Default)]
+pub struct GoneRows(BTreeMap<u32, RoaringTreemap>);
+
+impl GoneRows {
+    /// Takes in rows with [`FILE`] and [`POSITION`].
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        let (files, places) = (column(rows, FILE)?, column(rows, POSITION)?);
+        let files = files.as_primitive::<UInt32Type>();
+        let places = places.as_primitive::<UInt64Type>();
+        for (file, place) in files.iter().zip(places) {
+            if let (Some(file), Some(place)) = (file, place) {
+                self.0.entry(file).or_default().insert(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// With those of another part of the merge.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (file, places) in other.0 {
+            *self.0.entry(file).or_default() |= places;
+        }
+        self
+    }
+}
+
+/// Gives rows the types that their columns have in the table.
+pub struct TableTypes(Conform);
+
+impl TableTypes {
+    /// The rows in the table's types.
+    pub fn apply(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.0.apply(rows)
+    }
+}
+
+impl TableStage {
+    /// The columns that the table will have, as rows read from it have them.
+    pub fn table_schema(&self) -> Result<SchemaRef> {
+        Ok(Arc::new(schema::readable(self.shape().schema())?))
+    }
+
+    /// The columns of rows in the types of the table, and the way there. Columns that the rows lack are left out.
+    pub fn table_types(&self, rows: &SchemaRef) -> Result<(SchemaRef, TableTypes)> {
+        let table = self.shape().arrow();
+        let there = table.fields().iter();
+        let there = there.filter(|field| rows.field_with_name(field.name()).is_ok());
+        let schema = Arc::new(ArrowSchema::new(there.cloned().collect::<Vec<_>>()));
+        let exact = schema.fields().iter().map(|field| field.name().clone());
+        let conform = Conform::between(rows, &schema, &exact.collect())?;
+        Ok((schema, TableTypes(conform)))
+    }
+
+    /// No keys yet of rows with these columns, in the table's types.
+    pub fn keys(&self, key: &[String], rows: &SchemaRef) -> Result<SeenKeys> {
+        SeenKeys::none(key, rows, self.shape())
+    }
+
+    /// The files that may hold rows with these keys; all files when `None`.
+    pub async fn candidates(&self, key: &[String], keys: Option<&Keys>) -> Result<Candidates> {
+        let table = self.table_schema()?;
+        let (target, columns) = (self.target(), self.shape().schema());
+        Candidates::of(target.id(), target.base(), columns, &table, (key, keys)).await
+    }
+
+    /// Copy-on-write: writes the files again that changes name. Changes have the table's columns with [`FILE`],
+    /// [`POSITION`] and [`DELETES`], and come in the order of their places.
+    pub async fn rewrite(
+        &self,
+        candidates: &Candidates,
+        changes: BatchStream,
+    ) -> Result<(WrittenFiles, Touched)> {
+        let mut writer = self.writer()?;
+        let rewritten = rewrite::rewrite(candidates, &mut writer, changes).await?;
+        let mut touched = Touched::default();
+        for number in rewritten {
+            if let Some(file) = candidates.files().get(number as usize) {
+                touched.removed.insert(&file.live);
+                for delete in &file.own_deletes {
+                    touched.removed.insert(delete);
+                }
+            }
+        }
+        Ok((writer.finish().await?, touched))
+    }
+
+    /// Merge-on-read: lists rows in delete files, one a data file. A file without any row left goes.
+    pub async fn delete_rows(&self, candidates: &Candidates, gone: GoneRows) -> Result<Touched> {
+        let one = async |(number, places): (u32, RoaringTreemap)| -> Result<Touched> {
+            let mut touched = Touched::default();
+            let Some(file) = candidates.files().get(number as usize) else {
+                return Ok(touched);
+            };
+            let all = &places | &file.gone;
+            for delete in &file.own_deletes {
+                touched.removed.insert(delete);
+            }
+            if all.len() >= file.live.file.record_count() {
+                touched.removed.insert(&file.live);
+                return Ok(touched);
+            }
+            let path = self.shape().delete_file_of(file.live.file.file_path());
+            let written = deletes::write(self.shape().file_io(), path, file, &all).await?;
+            touched.added_deletes.push((file.live.spec_id, written));
+            Ok(touched)
+        };
+        stream::iter(gone.0)
+            .map(one)
+            .buffer_unordered(DELETE_FILES_AT_ONCE)
+            .try_fold(Touched::default(), |all, some| async { Ok(all.and(some)) })
+            .await
+    }
+
+    /// Ends a merge: these files come, those that were touched change.
+    pub fn merged(
+        self,
+        written: Vec<WrittenFiles>,
+        touched: Vec<Touched>,
+        changed: ChangedRows,
+    ) -> Staged {
+        let Touched {
+            removed,
+            added_deletes,
+        } = touched.into_iter().fold(Touched::default(), Touched::and);
+        let added: Vec<DataFile> = written.into_iter().flat_map(|some| some.files).collect();
+        let takes = !removed.paths.is_empty() || !added_deletes.is_empty();
+        let operation = match (takes, added.is_empty()) {
+            (false, _) => Operation::Append,
+            (true, true) => Operation::Delete,
+            (true, false) => Operation::Overwrite,
+        };
+        let removal = if removed.paths.is_empty() {
+            Removal::None
+        } else {
+            Removal::Files(removed)
+        };
+        // What others commit meanwhile may hold the same keys.
+        let policy = ConflictPolicy::FailIfMoved;
+        self.ended(
+            operation,
+            (added, added_deletes),
+            removal,
+            policy,
+            Some(changed),
+        )
+    }
+}
+
+/// A column that the rows must have.
+fn column(rows: &RecordBatch, name: &str) -> Result<ArrayRef> {
+    rows.column_by_name(name).cloned().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("rows of a merge lack `{name}`"),
+        )
+    })
+}

@@ -1,0 +1,120 @@
+//! How a load merges: its key, which row counts, which rows go.
+
+use super::extract::{KEY_NEEDED, UNSUPPORTED_MODE};
+use super::load::LAKE_ONLY;
+use super::rules::BAD_RULE;
+use super::step::Steps;
+use super::transform::{inline, refused};
+use crate::diagnostic::Diagnostic;
+use crate::meaning::SqlOf;
+use crate::model::{Deletes, Merge, MergeWrite};
+use crate::read::At;
+use crate::sql;
+use crate::written::{DeletesSpec, LoadSpec, MergeSpec, MergeWriteSpec, StepSpec};
+
+/// A merge; `None` with a finding.
+pub(super) fn merge(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    load: &At<LoadSpec>,
+    written: &MergeSpec,
+) -> Option<Merge> {
+    if let Some(history) = &written.history {
+        let message = "`history` is not supported yet";
+        let finding = Diagnostic::error(&UNSUPPORTED_MODE, history.span, message);
+        steps.context.report(finding.help("remove it"));
+        return None;
+    }
+    if load.connection.is_some() {
+        only_key(steps, written)?;
+    }
+    if written.key.is_empty() {
+        let message = "a merge needs a key: without one no row can be found again";
+        let finding = Diagnostic::error(&KEY_NEEDED, load.mode.span, message);
+        steps
+            .context
+            .report(finding.help("name the columns that identify a row"));
+        return None;
+    }
+    let deletes = match &written.deletes {
+        None => Deletes::Never,
+        Some(deletes) => match &deletes.value {
+            DeletesSpec::ByAbsence => Deletes::ByAbsence,
+            DeletesSpec::Flagged { when, without } => {
+                flagged(steps, step, &written.key, when, without)?
+            }
+        },
+    };
+    let write = written.write.as_ref().map(|write| write.value);
+    Some(Merge {
+        key: written.key.iter().map(|key| key.value.clone()).collect(),
+        latest_by: written.latest_by.as_ref().map(|by| by.value.clone()),
+        deletes,
+        write: match write {
+            None | Some(MergeWriteSpec::CopyOnWrite) => MergeWrite::CopyOnWrite,
+            Some(MergeWriteSpec::MergeOnRead) => MergeWrite::MergeOnRead,
+        },
+    })
+}
+
+/// What only tables of the lake can be told.
+fn only_key(steps: &Steps<'_>, written: &MergeSpec) -> Option<()> {
+    let more = [
+        (written.latest_by.as_ref().map(|at| at.span), "latest_by"),
+        (written.deletes.as_ref().map(|at| at.span), "deletes"),
+        (written.write.as_ref().map(|at| at.span), "write"),
+    ];
+    let found = more.into_iter().find_map(|(at, name)| Some((at?, name)));
+    let Some((at, name)) = found else {
+        return Some(());
+    };
+    let message = format!("`{name}` is for merges into tables of the lake");
+    let help = "remove it, and leave one row a key in a transform before";
+    steps
+        .context
+        .report(Diagnostic::error(&LAKE_ONLY, at, message).help(help));
+    None
+}
+
+/// Rows that say themselves that they delete.
+fn flagged(
+    steps: &mut Steps<'_>,
+    step: &StepSpec,
+    key: &[At<String>],
+    when: &At<String>,
+    without: &[At<String>],
+) -> Option<Deletes> {
+    let text = inline(steps, when)?;
+    let condition = match sql::condition(&text.value) {
+        Ok(condition) => condition,
+        Err(error) => {
+            steps.context.report(refused(&text, &error));
+            return None;
+        }
+    };
+    if condition.subquery || condition.aggregate {
+        let message = "`when` is about one row: it reads no other";
+        let finding = Diagnostic::error(&BAD_RULE, text.whole(), message);
+        steps
+            .context
+            .report(finding.help("compute a column in a transform before, and test that"));
+        return None;
+    }
+    for column in without {
+        if let Some(same) = key.iter().find(|key| key.value == column.value) {
+            let message = format!("`{}` is part of the key", column.value);
+            let finding = Diagnostic::error(&KEY_NEEDED, column.span, message)
+                .also(same.span, "rows are found again by it");
+            steps
+                .context
+                .report(finding.help("a key column is always written: remove it here"));
+            return None;
+        }
+    }
+    let when = text.value.clone();
+    steps.has_text(step, SqlOf::Deletes, text);
+    Some(Deletes::Flagged {
+        when,
+        without: without.iter().map(|column| column.value.clone()).collect(),
+    })
+}
