@@ -43,11 +43,10 @@ impl Case {
         let domain = format!("kind: Domain\nname: d\nnamespace: {namespace}\n");
         scene.write("project.yaml", &project);
         scene.write("domain.yaml", &domain);
-        let table = format!("{namespace}.t");
         Self {
             scene,
             place,
-            table,
+            table: format!("{namespace}.t"),
         }
     }
 
@@ -542,8 +541,7 @@ fn a_kill_at_any_moment_of_a_merge_loses_and_doubles_nothing() {
         case.run();
         started.elapsed()
     };
-    let mut longest = timed();
-    let mut killed = 0;
+    let (mut longest, mut killed) = (timed(), 0);
     for (kill, write) in (1..=kills).zip(WRITES.into_iter().cycle()) {
         case.says(&extract, &by_id(write, FLAGGED));
         case.arrives(&format!("round-{kill:03}.ndjson"), &model.change(IDS));
@@ -570,9 +568,8 @@ copy_on_write | 1,,D  4,D,U 5,e,I | 4,D 5,e     | removed,1, before,4,d after,4,
 /// Each way of writing goes on from what the other wrote.
 fn lives(case: &Case) {
     for step in LIFE.trim().lines() {
-        let mut parts = step.split('|').map(str::trim);
-        let mut part = || parts.next().unwrap();
-        let (write, rows, content, changes) = (part(), part(), part(), part());
+        let parts: Vec<&str> = step.split('|').map(str::trim).collect();
+        let [write, rows, content, changes] = *parts.first_chunk().unwrap();
         case.says(FILE, &by_id(write, FLAGGED));
         case.merge("id,name,op", rows);
         case.holds(content);
@@ -591,9 +588,8 @@ fn on_the_embedded_catalog() {
 
 #[test]
 fn on_a_rest_catalog_with_the_files_in_s3() {
-    if let Some(place) = Place::rest() {
-        lives(&Case::new(place, &services::fresh_schema()));
-    }
+    let Some(place) = Place::rest() else { return };
+    lives(&Case::new(place, &services::fresh_schema()));
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn table(step: &PlannedStep, before: &[Committed]) -> Option<AbandonedTable> {
     let (target, next) = match &step.action {
         Action::Load(load) => {
             let next = match &load.mode {
-                LoadMode::Replace => NextRun::Replaces,
+                LoadMode::Replace | LoadMode::ReplacePartitions => NextRun::Replaces,
                 _ if !load.watermarks_of.is_empty() => NextRun::GoesOn,
                 LoadMode::Merge(_) => NextRun::Merges,
                 LoadMode::Append => NextRun::AppendsAll,

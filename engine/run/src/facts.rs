@@ -8,8 +8,8 @@ use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Deletes, Extract, ExtractMode, From, Load, LoadMode, Merge, Pipeline, Splits, Step,
-    StepKind, StepName, TableRef, Target, Transform,
+    Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
+    Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
@@ -290,6 +290,24 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
                 )));
             }
         }
+    }
+    for column in &merge.key {
+        if rows.field_with_name(column)?.data_type().is_floating() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("column `{column}` of the key is floating point: a row could not surely be found again"),
+            )
+            .help("cast it in a transform before: `CAST(… AS DECIMAL(18, 6))`"));
+        }
+    }
+    let told = [VALID_FROM, VALID_TO, IS_CURRENT];
+    let own = told.iter().find(|name| rows.field_with_name(name).is_ok());
+    if let Some(name) = own.filter(|_| merge.history) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("the rows have a column `{name}`, which `history` writes itself"),
+        )
+        .help("give it another name in a transform before"));
     }
     Ok(())
 }

@@ -190,8 +190,13 @@ fn of_check(step: &PlannedStep, check: &PlannedCheck) -> Facts {
 /// What a merge does besides updating and inserting.
 fn of_merge(merge: &Merge, target: &Target) -> Facts {
     let mut facts = Facts::new();
-    if let Some(column) = &merge.latest_by {
-        facts.push(("latest by", column.clone()));
+    match &merge.latest_by {
+        Some(column) if merge.history => facts.push((
+            "history",
+            format!("a row for every state, since the time in {column}"),
+        )),
+        Some(column) => facts.push(("latest by", column.clone())),
+        None => {}
     }
     match &merge.deletes {
         Deletes::Never => {}
@@ -218,6 +223,7 @@ fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
     let mode = match &load.mode {
         LoadMode::Append => "append".to_owned(),
         LoadMode::Replace => "replace everything".to_owned(),
+        LoadMode::ReplacePartitions => "replace the partitions that rows fall into".to_owned(),
         LoadMode::Merge(merge) => format!("merge by {}", merge.key.join(", ")),
     };
     let mut facts = vec![

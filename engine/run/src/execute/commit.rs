@@ -112,7 +112,7 @@ impl Attempt<'_> {
                 .is_none_or(|window| window.last == window.until),
             _ => true,
         };
-        matches!(load.mode, LoadMode::Append | LoadMode::Merge(_))
+        load.mode != LoadMode::Replace
             && load.change == Change::Unchanged
             && load.watermarks_of.iter().all(stands)
     }
@@ -203,7 +203,7 @@ async fn remembers(
     let connection = engine.connection(name).await?;
     match (connection.sink(), &step.action) {
         (Some(sink), Action::Load(load)) => {
-            sink.committed(&write_of(load, table, run, &step.name))
+            sink.committed(&write_of(load, table, run, &step.name)?)
                 .await
         }
         _ => Ok(false),

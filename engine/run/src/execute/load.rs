@@ -82,6 +82,7 @@ impl Attempt<'_> {
                 self.only_new(&step.name, table, rows).await?,
             ),
             LoadMode::Replace => (WriteMode::Replace, rows),
+            LoadMode::ReplacePartitions => (WriteMode::ReplacePartitions, rows),
             LoadMode::Merge(merge) => {
                 return self.merge_into_lake(step, load, table, merge, rows).await;
             }
@@ -144,7 +145,7 @@ impl Attempt<'_> {
             known_by: self.known_by(step, load),
             stamp: Some(self.stamp(&step.name, &load.watermarks_of)),
             after: goes_on_from(self.plan, step, load, &remembered)?,
-            ..write_of(load, table, self.run, &step.name)
+            ..write_of(load, table, self.run, &step.name)?
         };
         let mut stage = sink.stage(&write, rows.schema()).await?;
         let streams = rows.into_streams(self.engine.parallel()).await?;
@@ -175,7 +176,7 @@ impl Attempt<'_> {
     fn known_by(&self, step: &PlannedStep, load: &PlannedLoad) -> Option<KnownBy> {
         let window = match load.mode {
             LoadMode::Append => self.window_above(&step.name)?,
-            LoadMode::Replace | LoadMode::Merge(_) => return None,
+            LoadMode::Replace | LoadMode::ReplacePartitions | LoadMode::Merge(_) => return None,
         };
         Some(KnownBy {
             key: window.edge.key()?.to_vec(),
@@ -205,19 +206,30 @@ pub(super) fn request_of(
 }
 
 /// The write that a planned load asks another system for: by it the system knows whether it has taken it.
-pub(super) fn write_of(load: &PlannedLoad, table: &str, run: &str, step: &StepName) -> Write {
+pub(super) fn write_of(
+    load: &PlannedLoad,
+    table: &str,
+    run: &str,
+    step: &StepName,
+) -> Result<Write> {
     let mode = match &load.mode {
         LoadMode::Append => connectors::WriteMode::Append,
         LoadMode::Replace => connectors::WriteMode::Replace,
         LoadMode::Merge(merge) => connectors::WriteMode::Merge {
             key: merge.key.clone(),
         },
+        LoadMode::ReplacePartitions => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "only tables of the lake have partitions to replace",
+            ));
+        }
     };
-    Write {
+    Ok(Write {
         options: load.options.clone(),
         // Two loads of one run may write to the same system.
         ..Write::new(table, mode, format!("{run}-{step}"))
-    }
+    })
 }
 
 /// What may change, in the lake's words.

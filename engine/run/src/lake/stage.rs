@@ -30,6 +30,8 @@ pub enum WriteMode {
     Append,
     /// They become the whole content. Fails when others commit meanwhile: their rows would be lost.
     Replace,
+    /// They become the whole content of the partitions that they fall into. Fails when others commit meanwhile.
+    ReplacePartitions,
     /// They meet the rows that have their key; see [`TableStage::merged`]. Fails when others commit meanwhile: their rows
     /// may have the same keys.
     Merge,
@@ -146,7 +148,7 @@ impl TableStage {
 
     /// Ends writing.
     pub fn staged(self, written: Vec<WrittenFiles>) -> Staged {
-        let files = written
+        let files: Vec<DataFile> = written
             .into_iter()
             .flat_map(|written| written.files)
             .collect();
@@ -155,6 +157,11 @@ impl TableStage {
             WriteMode::Replace => (
                 Operation::Overwrite,
                 Removal::All,
+                ConflictPolicy::FailIfMoved,
+            ),
+            WriteMode::ReplacePartitions => (
+                Operation::Overwrite,
+                Removal::Partitions(files.iter().map(|file| file.partition().clone()).collect()),
                 ConflictPolicy::FailIfMoved,
             ),
             WriteMode::Merge => (

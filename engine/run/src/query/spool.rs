@@ -78,6 +78,11 @@ impl Spool {
         Ok(spool)
     }
 
+    /// The columns.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
     /// The rows, as often as wanted.
     pub(crate) fn streams(&self) -> Vec<BatchStream> {
         let read = |file: &PathBuf| self.read_one(file).map_err(from_datafusion).boxed();

@@ -212,9 +212,12 @@ pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incrementa
                 "this table would hold only the newest rows",
                 "what this run does not read is deleted",
             ),
-            LoadModeSpec::Append | LoadModeSpec::ReplacePartitions | LoadModeSpec::Merge(_) => {
-                continue;
-            }
+            LoadModeSpec::ReplacePartitions => (
+                load.mode.span,
+                "these partitions would hold only the newest rows",
+                "what earlier runs loaded into them is replaced",
+            ),
+            LoadModeSpec::Append | LoadModeSpec::Merge(_) => continue,
         };
         let connection = load.connection.as_ref();
         let connection = connection.and_then(|name| steps.names.connections.get(name.as_str()));
@@ -250,7 +253,11 @@ pub(super) fn forgotten_part(steps: &Steps<'_>, extract: &StepSpec, incremental:
             continue;
         };
         // What replaces a part is told of that.
-        if sink.remembers || matches!(load.mode.value, LoadModeSpec::Replace) {
+        let replaces = matches!(
+            load.mode.value,
+            LoadModeSpec::Replace | LoadModeSpec::ReplacePartitions
+        );
+        if sink.remembers || replaces {
             continue;
         }
         let message = "rows that are read only once would be loaded where nothing is remembered";
@@ -272,7 +279,7 @@ fn missing(sink: SinkCapability, mode: &LoadModeSpec) -> Option<&'static str> {
         LoadModeSpec::Append => (!sink.append).then_some("append"),
         LoadModeSpec::Replace => (!sink.replace).then_some("replace"),
         LoadModeSpec::Merge(_) => (!sink.merge).then_some("merge"),
-        LoadModeSpec::ReplacePartitions => None,
+        LoadModeSpec::ReplacePartitions => Some("replace_partitions"),
     }
 }
 
@@ -295,14 +302,17 @@ fn mode(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec>) -> Optio
     match &written.mode.value {
         LoadModeSpec::Append => Some(LoadMode::Append),
         LoadModeSpec::Replace => Some(LoadMode::Replace),
-        LoadModeSpec::ReplacePartitions => {
-            let message = "`replace_partitions` is not supported yet";
-            let help = "write `append` or `replace`";
-            steps
-                .context
-                .report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
+        LoadModeSpec::ReplacePartitions if written.partition_by.is_empty() => {
+            if written.connection.is_none() {
+                let message = "a table without partitions has none to replace";
+                let help = "add `partition_by: [..]`, or write `replace`";
+                steps
+                    .context
+                    .report(Diagnostic::error(&UNSUPPORTED_MODE, span, message).help(help));
+            }
             None
         }
+        LoadModeSpec::ReplacePartitions => Some(LoadMode::ReplacePartitions),
         LoadModeSpec::Merge(written_merge) => {
             merge::merge(steps, step, written, written_merge).map(LoadMode::Merge)
         }

@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::meaning::SqlOf;
 use crate::model::{Deletes, Merge, MergeWrite};
 use crate::read::At;
+use crate::source::Span;
 use crate::sql;
 use crate::written::{DeletesSpec, LoadSpec, MergeSpec, MergeWriteSpec, StepSpec};
 
@@ -20,10 +21,7 @@ pub(super) fn merge(
     written: &MergeSpec,
 ) -> Option<Merge> {
     if let Some(history) = &written.history {
-        let message = "`history` is not supported yet";
-        let finding = Diagnostic::error(&UNSUPPORTED_MODE, history.span, message);
-        steps.context.report(finding.help("remove it"));
-        return None;
+        states_are_told(steps, written, history.span)?;
     }
     if load.connection.is_some() {
         only_key(steps, written)?;
@@ -54,7 +52,47 @@ pub(super) fn merge(
             None | Some(MergeWriteSpec::CopyOnWrite) => MergeWrite::CopyOnWrite,
             Some(MergeWriteSpec::MergeOnRead) => MergeWrite::MergeOnRead,
         },
+        history: written.history.is_some(),
     })
+}
+
+/// History needs to know when a row became what it is, and when it went.
+fn states_are_told(steps: &Steps<'_>, written: &MergeSpec, history: Span) -> Option<()> {
+    if written.latest_by.is_none() {
+        let message = "history needs to know since when a row is what it is";
+        let help = "add `latest_by: COLUMN`, the time of the change";
+        steps
+            .context
+            .report(Diagnostic::error(&UNSUPPORTED_MODE, history, message).help(help));
+        return None;
+    }
+    let absent = written.deletes.as_ref();
+    if let Some(deletes) = absent.filter(|deletes| matches!(deletes.value, DeletesSpec::ByAbsence))
+    {
+        let message = "history needs to know when a row went, which its absence does not tell";
+        let help = "write `deletes: { flagged: { when: … } }`, or leave `deletes` out";
+        let finding = Diagnostic::error(&UNSUPPORTED_MODE, deletes.span, message);
+        steps
+            .context
+            .report(finding.also(history, "earlier states are kept").help(help));
+        return None;
+    }
+    let (Some(time), Some(deletes)) = (&written.latest_by, &written.deletes) else {
+        return Some(());
+    };
+    let DeletesSpec::Flagged { without, .. } = &deletes.value else {
+        return Some(());
+    };
+    if let Some(left_out) = without.iter().find(|column| column.value == time.value) {
+        let message = format!("`{}` tells since when a row is what it is", time.value);
+        let finding = Diagnostic::error(&UNSUPPORTED_MODE, left_out.span, message)
+            .also(time.span, "the time of a change");
+        steps
+            .context
+            .report(finding.help("where history is kept it is always written: remove it here"));
+        return None;
+    }
+    Some(())
 }
 
 /// What only tables of the lake can be told.
@@ -63,6 +101,7 @@ fn only_key(steps: &Steps<'_>, written: &MergeSpec) -> Option<()> {
         (written.latest_by.as_ref().map(|at| at.span), "latest_by"),
         (written.deletes.as_ref().map(|at| at.span), "deletes"),
         (written.write.as_ref().map(|at| at.span), "write"),
+        (written.history.as_ref().map(|at| at.span), "history"),
     ];
     let found = more.into_iter().find_map(|(at, name)| Some((at?, name)));
     let Some((at, name)) = found else {

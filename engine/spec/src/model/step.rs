@@ -209,6 +209,8 @@ pub enum LoadMode {
     Append,
     /// Rows become the whole content.
     Replace,
+    /// Rows become the whole content of the partitions that they fall into.
+    ReplacePartitions,
     /// Rows are inserted, or update the row with the same key.
     Merge(Merge),
 }
@@ -225,7 +227,17 @@ pub struct Merge {
     pub deletes: Deletes,
     /// How files that hold changed rows are written.
     pub write: MergeWrite,
+    /// Whether earlier states of a row are kept, each as a row of its own, with [`VALID_FROM`], [`VALID_TO`] and
+    /// [`IS_CURRENT`]; `latest_by` is there then.
+    pub history: bool,
 }
+
+/// The column that tells from when on a row was so, where history is kept.
+pub const VALID_FROM: &str = "valid_from";
+/// The column that tells since when a row is so no more; NULL while it is.
+pub const VALID_TO: &str = "valid_to";
+/// The column that tells whether a row is so now.
+pub const IS_CURRENT: &str = "is_current";
 
 /// Which rows of a table a merge deletes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::graph::Graph;
 use crate::model::{
-    Check, Extract, ExtractMode, Load, LoadMode, Pipeline, Step, StepKind, StepName, Target,
-    Transform,
+    Check, Extract, ExtractMode, IS_CURRENT, Load, LoadMode, Pipeline, Step, StepKind, StepName,
+    Target, Transform, VALID_FROM, VALID_TO,
 };
 
 impl Plan {
@@ -66,7 +66,23 @@ impl Plan {
 /// The columns of rows that a load writes.
 fn written(mut columns: Vec<Column>, load: &Load) -> Vec<Column> {
     if let LoadMode::Merge(merge) = &load.mode {
+        let time = columns
+            .iter()
+            .find(|column| merge.latest_by.as_ref() == Some(&column.name))
+            .map(|column| column.r#type.clone());
         columns.retain(|column| !merge.deletes.without().contains(&column.name));
+        if let Some(time) = time.filter(|_| merge.history) {
+            let column = |name: &str, r#type: String, required| Column {
+                name: name.to_owned(),
+                r#type,
+                required,
+            };
+            columns.extend([
+                column(VALID_FROM, time.clone(), false),
+                column(VALID_TO, time, false),
+                column(IS_CURRENT, "boolean".to_owned(), false),
+            ]);
+        }
     }
     columns
 }

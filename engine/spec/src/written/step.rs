@@ -260,7 +260,7 @@ pub(crate) enum LoadModeSpec {
     Append,
     /// Rows become the whole content.
     Replace,
-    /// Rows replace the partitions they fall into. Not supported yet.
+    /// Rows become the whole content of the partitions that they fall into; others stay as they are.
     ReplacePartitions,
     /// Rows are inserted, or update the row with the same key.
     Merge(MergeSpec),
@@ -281,7 +281,7 @@ pub(crate) struct MergeSpec {
     /// How files that hold changed rows are written. `copy_on_write` when left out.
     #[serde(default)]
     pub(crate) write: Option<At<MergeWriteSpec>>,
-    /// How earlier states of a row are kept. Not supported yet.
+    /// How earlier states of a row are kept. Left out: they are not.
     #[serde(default)]
     pub(crate) history: Option<At<HistorySpec>>,
 }
@@ -316,7 +316,8 @@ pub(crate) enum MergeWriteSpec {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HistorySpec {
-    /// A row for every state, with the time it was valid.
+    /// A row for every state, with the time it was valid: `valid_from`, `valid_to`, `is_current` beside the columns of the
+    /// rows. Times are those in `latest_by`.
     Scd2,
 }
 

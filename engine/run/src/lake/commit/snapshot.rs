@@ -9,7 +9,7 @@ use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
     ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, SchemaRef, Snapshot,
-    SnapshotSummaryCollector, Summary, TableMetadata,
+    SnapshotSummaryCollector, Struct, Summary, TableMetadata,
 };
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub(in crate::lake) enum Removal {
     None,
     /// All.
     All,
+    /// Those of these partitions of the spec that the files that come were written with.
+    Partitions(HashSet<Struct>),
     /// These.
     Files(RemovedFiles),
 }
@@ -114,7 +116,7 @@ pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced
             .add(&files, spec_id, ManifestContentType::Deletes)
             .await?;
     }
-    producer.keep(&op.removal).await?;
+    producer.keep(&op.removal, op.spec_id).await?;
     producer.finish(op).await
 }
 
@@ -166,7 +168,7 @@ impl Producer<'_> {
     }
 
     /// Carries over the manifests of the current snapshot, without the files that go.
-    async fn keep(&mut self, removal: &Removal) -> Result<()> {
+    async fn keep(&mut self, removal: &Removal, spec_id: i32) -> Result<()> {
         let (Some(base), Some(current)) = (self.target.base(), self.metadata.current_snapshot())
         else {
             return Ok(());
@@ -187,9 +189,16 @@ impl Producer<'_> {
                 Removal::All => {
                     self.drop(manifest, |_| true).await?;
                 }
+                Removal::Partitions(gone) => {
+                    if manifest.partition_spec_id != spec_id {
+                        return Err(self.cut_in_another_way());
+                    }
+                    self.drop(manifest, |file| gone.contains(file.partition()))
+                        .await?;
+                }
                 Removal::Files(gone) if gone.manifests.contains(&manifest.manifest_path) => {
                     found += self
-                        .drop(manifest, |path| gone.paths.contains(path))
+                        .drop(manifest, |file| gone.paths.contains(file.file_path()))
                         .await?;
                 }
                 Removal::None | Removal::Files(_) => self.manifests.push(manifest.clone()),
@@ -211,20 +220,25 @@ impl Producer<'_> {
     async fn drop(
         &mut self,
         manifest: &ManifestFile,
-        goes: impl Fn(&str) -> bool,
+        goes: impl Fn(&DataFile) -> bool,
     ) -> Result<usize> {
         let loaded = manifest
             .load_manifest(self.target.file_io())
             .await
             .map_err(failed("a manifest of the table cannot be read"))?;
         let (entries, own) = loaded.into_parts();
+        let alive = || entries.iter().filter(|entry| entry.is_alive());
+        if !alive().any(|entry| goes(entry.data_file())) {
+            self.manifests.push(manifest.clone());
+            return Ok(0);
+        }
         let spec = Arc::new(own.partition_spec().clone());
         let mut writer = self.manifest(Arc::clone(own.schema()), &spec, manifest.content)?;
         let mut gone = 0;
-        for entry in entries.iter().filter(|entry| entry.is_alive()) {
+        for entry in alive() {
             let file = entry.data_file().clone();
             let sequence = sequence_number(entry)?;
-            if !goes(file.file_path()) {
+            if !goes(&file) {
                 let by = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
                 writer
                     .add_existing_file(file, by, sequence, entry.file_sequence_number)
@@ -241,6 +255,16 @@ impl Producer<'_> {
         self.manifests
             .push(writer.write_manifest_file().await.map_err(unwritable())?);
         Ok(gone)
+    }
+
+    /// Files of an older partition spec may hold rows of a partition of the newer one.
+    fn cut_in_another_way(&self) -> Error {
+        Error::new(
+            ErrorKind::Unsupported,
+            "the table has files that are partitioned in another way than now",
+        )
+        .with("table", self.target.id())
+        .help("write the table once with `mode: replace`: its partitions can be replaced from then on")
     }
 
     /// Opens a manifest.

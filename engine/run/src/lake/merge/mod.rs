@@ -94,11 +94,17 @@ impl TableStage {
         Ok(Arc::new(schema::readable(self.shape().schema())?))
     }
 
-    /// The columns of rows in the types of the table, and the way there. Columns that the rows lack are left out.
-    pub fn table_types(&self, rows: &SchemaRef) -> Result<(SchemaRef, TableTypes)> {
+    /// The columns of rows, but for those of `without`, in the types of the table, and the way there. Columns that the
+    /// rows lack are left out.
+    pub fn table_types(
+        &self,
+        rows: &SchemaRef,
+        without: &[String],
+    ) -> Result<(SchemaRef, TableTypes)> {
         let table = self.shape().arrow();
+        let comes = |name: &String| !without.contains(name) && rows.field_with_name(name).is_ok();
         let there = table.fields().iter();
-        let there = there.filter(|field| rows.field_with_name(field.name()).is_ok());
+        let there = there.filter(|field| comes(field.name()));
         let schema = Arc::new(ArrowSchema::new(there.cloned().collect::<Vec<_>>()));
         let exact = schema.fields().iter().map(|field| field.name().clone());
         let conform = Conform::between(rows, &schema, &exact.collect())?;

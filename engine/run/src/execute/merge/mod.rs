@@ -5,13 +5,15 @@
 //! of the row that they change. When somebody else commits first, all but the first step is done again: the rows on
 //! disk meet the table as it is then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod incoming;
+mod states;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, is_null, not};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::util::display::array_value_to_string;
+use arrow::datatypes::SchemaRef;
 use connectors::{BatchStream, Error, ErrorKind, Result};
 use futures::{StreamExt, TryStreamExt};
 use spec::model::{Deletes, Merge, MergeWrite, StepName, TableRef};
@@ -20,15 +22,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use self::incoming::Incoming;
 use super::executor::Attempt;
 use super::known::quoted;
-use super::load::{StagedLoad, Staging, died, request_of, tell};
+use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
 use crate::lake::{
-    Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, Keys, POSITION, StageRequest,
-    Staged, Stamp, TableStage, Touched, WriteMode, WrittenFiles,
+    Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, POSITION, Staged, Stamp,
+    TableStage, Touched, WrittenFiles,
 };
-use crate::query::{RowCondition, Session, Spool, from_datafusion};
+use crate::query::{Session, Spool, from_datafusion};
 
 /// How often rows are merged again because somebody else committed first.
 const ATTEMPTS: u32 = 20;
@@ -41,17 +44,6 @@ const WAITING_BATCHES: usize = 2;
 pub(super) struct StagedMerge {
     staged: Staged,
     again: Incoming,
-}
-
-/// Rows that come, one a key, kept on disk.
-struct Incoming {
-    step: StepName,
-    request: StageRequest,
-    merge: Merge,
-    /// The table's columns that the rows have, in its types, and [`DELETES`].
-    schema: SchemaRef,
-    rows: Spool,
-    keys: Keys,
 }
 
 /// What one part of a merge has written and found.
@@ -109,114 +101,6 @@ impl Attempt<'_> {
         ))
     }
 
-    /// Takes in the rows that come.
-    async fn incoming(
-        &self,
-        step: &PlannedStep,
-        load: &PlannedLoad,
-        table: &TableRef,
-        merge: &Merge,
-        rows: Rows,
-    ) -> Result<Incoming> {
-        let from = rows.schema();
-        let without = merge.deletes.without();
-        let written = from.fields().iter();
-        let written = written.filter(|field| !without.contains(field.name()));
-        let request = StageRequest {
-            schema: Arc::new(Schema::new(written.cloned().collect::<Vec<_>>())),
-            ..request_of(load, table, WriteMode::Merge, &from)
-        };
-        let stage = self.engine.lake().await?.stage(request.clone()).await?;
-        let flag = match &merge.deletes {
-            Deletes::Flagged { when, .. } => {
-                Some(Arc::new(RowCondition::plan(&self.session, when, &from)?))
-            }
-            Deletes::Never | Deletes::ByAbsence => None,
-        };
-        let (columns, _) = stage.table_types(&request.schema)?;
-        let mut fields: Vec<Arc<Field>> = columns.fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(DELETES, DataType::Boolean, false)));
-        let schema = Arc::new(Schema::new(fields));
-        let keys = Arc::new(Mutex::new(stage.keys(&merge.key, &columns)?));
-        let mut streams = Vec::new();
-        for stream in rows.into_streams(self.engine.parallel()).await? {
-            let (_, types) = stage.table_types(&from)?;
-            let (flag, schema, key) = (flag.clone(), Arc::clone(&schema), merge.key.clone());
-            let keys = Arc::clone(&keys);
-            let taken_in = move |batch: Result<RecordBatch>| {
-                let batch = batch?;
-                let deletes = match &flag {
-                    Some(flag) => flag.passes(&batch)?,
-                    None => BooleanArray::from(vec![false; batch.num_rows()]),
-                };
-                let rows = types.apply(&batch)?;
-                without_null(&rows, &key)?;
-                let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-                keys.add(&rows)?;
-                drop(keys);
-                let mut columns = rows.columns().to_vec();
-                columns.push(Arc::new(deletes));
-                Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
-            };
-            streams.push(stream.map(taken_in).boxed());
-        }
-        let spool = self.spool(&step.name, "incoming", &schema, streams).await?;
-        let rows = self.one_a_key(&step.name, merge, &schema, spool).await?;
-        let keys = Arc::into_inner(keys)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a reader outlived its rows"))?;
-        Ok(Incoming {
-            step: step.name.clone(),
-            request,
-            merge: merge.clone(),
-            schema,
-            rows,
-            keys: keys
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .finish(),
-        })
-    }
-
-    /// Of several rows with one key the latest; where nothing says which that is, several are an error.
-    async fn one_a_key(
-        &self,
-        step: &StepName,
-        merge: &Merge,
-        schema: &SchemaRef,
-        rows: Spool,
-    ) -> Result<Spool> {
-        let session = self.engine.session()?;
-        session.register_step("incoming", Arc::new(rows.clone()))?;
-        let key = list(merge.key.iter());
-        let Some(latest_by) = &merge.latest_by else {
-            let sql = format!(
-                "SELECT {key}, count(*) AS \"rows\" FROM incoming GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
-            );
-            return match first_row(&session, &sql).await? {
-                Some(twice) => Err(doubled(&merge.key, &twice)?),
-                None => Ok(rows),
-            };
-        };
-        // Rows that are as late as each other are told apart by their values: which one counts must not depend on the
-        // order in which they arrive.
-        let others = schema.fields().iter().filter(|field| {
-            !field.data_type().is_nested()
-                && field.name() != latest_by
-                && !merge.key.contains(field.name())
-        });
-        let order = std::iter::once(latest_by)
-            .chain(others.map(|field| field.name()))
-            .map(|name| format!("{} DESC NULLS LAST", quoted(name)));
-        let sql = format!(
-            "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {}) AS \"__lakewright_rank\" \
-             FROM incoming) WHERE \"__lakewright_rank\" = 1",
-            list(schema.fields().iter().map(|field| field.name())),
-            order.collect::<Vec<_>>().join(", "),
-        );
-        let streams = streams_of(&session, &sql).await?;
-        self.spool(step, "latest", schema, streams).await
-    }
-
     /// Merges the rows into the table as it is now. Nothing is visible after it.
     async fn merge(&self, incoming: &Incoming) -> Result<(Staged, ChangedRows)> {
         let lake = self.engine.lake().await?;
@@ -231,7 +115,18 @@ impl Attempt<'_> {
         session.register_step("incoming", Arc::new(incoming.rows.clone()))?;
         session.register_step("candidates", candidates.provider())?;
         let columns = stage.table_schema()?;
-        let sql = changes_sql(merge, &incoming.schema, &columns);
+        let sql = if let Some(time) = states::time_of(merge) {
+            let states = states::sql(merge, time, &incoming.schema, &columns)?;
+            let states = streams_of(&session, &states).await?;
+            let (schema, by_state) = states::as_rows(merge, &incoming.schema, &columns)?;
+            let states = self
+                .spool(&incoming.step, "states", &schema, states)
+                .await?;
+            session.register_step("incoming", Arc::new(states))?;
+            changes_sql(&by_state, &schema, &columns)
+        } else {
+            changes_sql(merge, &incoming.schema, &columns)
+        };
         let frame = session.query(&sql).await?;
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
         let streams = frame.execute_stream_partitioned().await;
@@ -443,39 +338,6 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     })
 }
 
-/// Rows without a key can never be found again.
-fn without_null(rows: &RecordBatch, key: &[String]) -> Result<()> {
-    for name in key {
-        if column(rows, name)?.null_count() > 0 {
-            return Err(Error::new(
-                ErrorKind::InvalidData,
-                format!("a row has no value in `{name}`, a column of the key"),
-            )
-            .help(
-                "leave such rows out, or set them aside with a check: `expect: \"… IS NOT NULL\"`",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The key that more than one row has.
-fn doubled(key: &[String], found: &RecordBatch) -> Result<Error> {
-    let value = |name: &String| -> Result<String> {
-        let value = array_value_to_string(column(found, name)?, 0)?;
-        Ok(format!("{name} = {value}"))
-    };
-    let values = key.iter().map(value).collect::<Result<Vec<_>>>()?;
-    let rows = array_value_to_string(column(found, "rows")?, 0)?;
-    Ok(Error::new(
-        ErrorKind::InvalidData,
-        "several rows have one key, and nothing says which of them counts",
-    )
-    .with("key", values.join(", "))
-    .with("rows", rows)
-    .help("write `latest_by: COLUMN` beside `key`, or leave one row a key in a transform before"))
-}
-
 async fn streams_of(session: &Session, sql: &str) -> Result<Vec<BatchStream>> {
     let frame = session.query(sql).await?;
     let streams = frame.execute_stream_partitioned().await;
@@ -483,19 +345,6 @@ async fn streams_of(session: &Session, sql: &str) -> Result<Vec<BatchStream>> {
     Ok(streams
         .map(|stream| stream.map_err(from_datafusion).boxed())
         .collect())
-}
-
-/// The first row of a query's answer.
-async fn first_row(session: &Session, sql: &str) -> Result<Option<RecordBatch>> {
-    for mut stream in streams_of(session, sql).await? {
-        while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            if batch.num_rows() > 0 {
-                return Ok(Some(batch));
-            }
-        }
-    }
-    Ok(None)
 }
 
 fn received(receiver: mpsc::Receiver<RecordBatch>) -> BatchStream {

@@ -1,0 +1,123 @@
+//! `history: scd2`: a row for every state of a key, whatever the order in which rows come.
+
+use std::fmt::Write as _;
+
+use crate::scene::Scene;
+
+const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
+
+/// A project whose pipeline `d/p` keeps the history of `data/rows.csv` in `d.t`.
+struct Case(Scene);
+
+impl Case {
+    fn new(write: &str) -> Self {
+        let merge = format!(
+            "{{ key: [id], latest_by: at, history: scd2, write: {write}, \
+             deletes: {{ flagged: {{ when: \"op = 'D'\", without: [op] }} }} }}"
+        );
+        let schema = "{ id: long, ward: string, at: timestamp, op: string }";
+        let pipeline = format!(
+            "kind: Pipeline\nname: p\ndomain: d\nsteps:\n  \
+             - name: rows\n    extract: {{ connection: files, table: rows.csv, options: {{ schema: {schema} }} }}\n  \
+             - name: publish\n    load: {{ from: rows, table: d.t, mode: {{ merge: {merge} }} }}\n"
+        );
+        Self(Scene::with(&[("files.yaml", FILES), ("p.yaml", &pipeline)]))
+    }
+
+    /// Loads rows, `id,ward,day,op` each with spaces between.
+    fn load(&self, rows: &str) {
+        let mut file = "id,ward,at,op\n".to_owned();
+        for row in rows.split_whitespace() {
+            let [id, ward, day, op] = row.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{row} is no row");
+            };
+            let _ = writeln!(file, "{id},{ward},2026-01-{day}T00:00:00,{op}");
+        }
+        self.0.write("data/rows.csv", &file);
+        self.0.good(&["run", "d/p"]);
+    }
+
+    /// The states: `id,ward,from-to`, with `*` for the current one.
+    fn states(&self) -> String {
+        let sql = "SELECT id, ward, date_part('day', valid_from) AS f, date_part('day', valid_to) AS t, is_current \
+                   FROM d.t ORDER BY id, valid_from";
+        let state = |row: &String| {
+            let [id, ward, from, to, current] = row.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{row} is no state");
+            };
+            assert_eq!(current == "true", to.is_empty(), "{row}");
+            let to = if to.is_empty() { "*" } else { to };
+            format!("{id},{ward},{from}-{to}")
+        };
+        let rows = self.0.query(sql);
+        rows.iter().map(state).collect::<Vec<_>>().join(" ")
+    }
+
+    fn snapshots(&self) -> usize {
+        let told = self.0.good(&["history", "d.t", "--format", "json"]);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told.as_array().unwrap().len()
+    }
+}
+
+/// What comes, and the states after it.
+const LIFE: &str = "
+1,a,01,I 2,x,03,I                   => 1,a,1-* 2,x,3-*
+1,b,05,U 3,q,06,I                   => 1,a,1-5 1,b,5-* 2,x,3-* 3,q,6-*
+1,b,07,U 2,x,03,U                   => 1,a,1-5 1,b,5-* 2,x,3-* 3,q,6-*
+1,c,03,U                            => 1,a,1-3 1,c,3-5 1,b,5-* 2,x,3-* 3,q,6-*
+2,,10,D 4,,10,D                     => 1,a,1-3 1,c,3-5 1,b,5-* 2,x,3-10 3,q,6-*
+2,y,08,U 2,z,12,I                   => 1,a,1-3 1,c,3-5 1,b,5-* 2,x,3-8 2,y,8-10 2,z,12-* 3,q,6-*
+3,r,09,U 3,q,07,U 3,,08,D 3,s,11,U  => 1,a,1-3 1,c,3-5 1,b,5-* 2,x,3-8 2,y,8-10 2,z,12-* 3,q,6-8 3,r,9-11 3,s,11-*
+1,a,03,U                            => 1,a,1-5 1,b,5-* 2,x,3-8 2,y,8-10 2,z,12-* 3,q,6-8 3,r,9-11 3,s,11-*
+";
+
+#[test]
+fn every_state_is_kept_whatever_the_order_of_rows() {
+    for write in ["copy_on_write", "merge_on_read"] {
+        let case = Case::new(write);
+        for step in LIFE.trim().lines() {
+            let (rows, states) = step.split_once("=>").unwrap();
+            case.load(rows);
+            assert_eq!(case.states(), states.trim(), "{write}: {rows}");
+            let before = case.snapshots();
+            case.load(rows);
+            assert_eq!(case.states(), states.trim(), "{write}, again: {rows}");
+            assert_eq!(case.snapshots(), before, "{rows}");
+        }
+        case.0.readers_agree();
+    }
+}
+
+#[test]
+fn the_order_in_which_batches_come_makes_no_difference() {
+    let batches = [
+        "1,a,01,I 1,b,02,U",
+        "1,,03,D 2,x,02,I",
+        "1,c,05,I 2,y,01,I",
+        "2,y,04,U 1,b,03,U",
+    ];
+    // The last batch takes the delete of day 3 back, so that it stays behind it.
+    let orders = [[0, 1, 2, 3], [2, 1, 0, 3], [1, 2, 3, 0], [1, 0, 3, 2]];
+    for order in orders {
+        let case = Case::new("copy_on_write");
+        for batch in order {
+            case.load(batches[batch]);
+        }
+        assert_eq!(
+            case.states(),
+            "1,a,1-2 1,b,2-5 1,c,5-* 2,y,1-2 2,x,2-4 2,y,4-*",
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_row_without_a_time_ends_the_run() {
+    let case = Case::new("copy_on_write");
+    case.load("1,a,01,I");
+    case.0.write("data/rows.csv", "id,ward,at,op\n1,b,,U\n");
+    let told = case.0.bad(1, &["run", "d/p"]);
+    assert!(told.contains("`at`"), "{told}");
+    assert_eq!(case.states(), "1,a,1-*");
+}
