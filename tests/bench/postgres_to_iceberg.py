@@ -1,6 +1,5 @@
 """TPC-H lineitem out of PostgreSQL: `lakewright run` beside psql's COPY and DuckDB. See postgres_to_iceberg.sh."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -8,11 +7,11 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
+from arguments import arguments_of, require_binary
 from measure import Contender, cpu_of_tree, median, table, take_turns
 from project import write_project
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 FLOOR = "psql COPY binary"
 
 LINEITEM = """
@@ -90,12 +89,8 @@ def contenders(url: str, binary: Path, scratch: Path) -> dict[str, Contender]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scale", nargs="?", default="0.1")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments_of(__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="parts of the names of those to run")
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser.add_argument("--binary", type=Path, default=target / "release" / "lakewright")
     arguments = parser.parse_args()
 
     # Nobody encrypts: on one machine that would measure the cipher.
@@ -105,10 +100,8 @@ def main() -> None:
         everyone = contenders(url, arguments.binary.resolve(), scratch)
         wanted = [part.lower() for part in arguments.only or [""]]
         chosen = {name: how for name, how in everyone.items() if any(part in name.lower() for part in wanted)}
-        if "lakewright run" in chosen and not arguments.binary.is_file():
-            raise SystemExit(
-                f"no binary at {arguments.binary}\nhelp: `cargo build --release`, or `--only psql duckdb` without it"
-            )
+        if "lakewright run" in chosen:
+            require_binary(arguments.binary, ", or `--only psql duckdb` without it")
         rows = load_lineitem(url, arguments.scale)
         server = int(Path(psql(url, "SHOW data_directory"), "postmaster.pid").read_text().split()[0])
         costs = take_turns(chosen, arguments.rounds, scratch / "output.log", lambda: cpu_of_tree(server))

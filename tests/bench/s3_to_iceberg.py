@@ -1,20 +1,18 @@
 """A join and a sum over Parquet on S3: `lakewright run` beside DuckDB. See s3_to_iceberg.sh."""
 
-import argparse
 import os
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import textwrap
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from arguments import arguments_of, require_binary
 from measure import Contender, cpu_of_tree, median, service, table, take_turns
-from project import write_project
+from project import published, write_project
+from tpch import write_tpch
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent / "readers"))
 from store import S3, quoted, s3_of_the_tests  # noqa: E402
 
@@ -74,10 +72,7 @@ def connection(s3: S3) -> str:
 def fill_bucket(s3: S3, scale: str, scratch: Path) -> None:
     import pyarrow.fs
 
-    generator = str(Path(sys.executable).parent / "tpchgen-cli")
-    shape = ["--compression", "ZSTD(1)", "--row-group-bytes", "64MB", "--parts", str(PARTS)]
-    tables = ["-T", ",".join(TABLES), "-o", str(scratch / "tpch")]
-    subprocess.run([generator, "parquet", "--quiet", "-s", scale, *shape, *tables], check=True)
+    write_tpch(scratch / "tpch", scale, TABLES, PARTS)
     scheme, address = s3.endpoint.split("://")
     store = pyarrow.fs.S3FileSystem(
         access_key=s3.access_key,
@@ -104,32 +99,16 @@ def contenders(s3: S3, binary: Path, scratch: Path) -> dict[str, Contender]:
 
 def compared(scratch: Path) -> int:
     """How many rows both have published; ends the benchmark when they are not the same."""
-    from duck import duckdb_with, iceberg_scan
+    from duck import iceberg_scan
+    from same_rows import same_rows
 
-    with sqlite3.connect(scratch / "project/lake/catalog.db") as catalog:
-        [(metadata,)] = catalog.execute("SELECT metadata_location FROM iceberg_tables")
-    ours, theirs = f"FROM {iceberg_scan(metadata)}", f"FROM {quoted(str(scratch / 'revenue.parquet'))}"
-    with duckdb_with("avro", "iceberg") as duckdb:
-        columns = [duckdb.execute(f"DESCRIBE {side}").fetchall() for side in (ours, theirs)]
-        if columns[0] != columns[1]:
-            raise SystemExit(f"the columns differ: ours {columns[0]}, theirs {columns[1]}")
-        for one, other in ((ours, theirs), (theirs, ours)):
-            rows = duckdb.execute(f"({one}) EXCEPT ALL ({other}) LIMIT 3").fetchall()
-            if rows:
-                raise SystemExit(f"the rows differ: {rows} are only in {one}")
-        [(count,)] = duckdb.execute(f"SELECT count(*) {ours}").fetchall()
-    return count
+    theirs = f"FROM {quoted(str(scratch / 'revenue.parquet'))}"
+    return same_rows({RIVAL: theirs, "lakewright run": f"FROM {iceberg_scan(published(scratch / 'project'))}"})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scale", nargs="?", default="0.1")
-    parser.add_argument("--rounds", type=int, default=3)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser.add_argument("--binary", type=Path, default=target / "release" / "lakewright")
-    arguments = parser.parse_args()
-    if not arguments.binary.is_file():
-        raise SystemExit(f"no binary at {arguments.binary}\nhelp: `cargo build --release`")
+    arguments = arguments_of(__doc__).parse_args()
+    binary = require_binary(arguments.binary)
 
     s3, server = s3_of_the_tests(), service("weed")
     with tempfile.TemporaryDirectory(prefix="lakewright-bench.") as folder:
@@ -137,7 +116,7 @@ def main() -> None:
         # A child's peak memory starts with that of the process it was forked from: this one must stay small.
         with ProcessPoolExecutor(1) as elsewhere:
             elsewhere.submit(fill_bucket, s3, arguments.scale, scratch).result()
-        both = contenders(s3, arguments.binary.resolve(), scratch)
+        both = contenders(s3, binary, scratch)
         costs = take_turns(both, arguments.rounds, scratch / "output.log", lambda: cpu_of_tree(server))
         rows = compared(scratch)
     print(f"lineitem and orders at scale {arguments.scale} to {rows} rows, median of {arguments.rounds} rounds")

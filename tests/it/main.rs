@@ -21,6 +21,7 @@ mod incremental;
 mod interrupt;
 mod lake;
 mod merge;
+mod merge_edges;
 mod partitions;
 mod place;
 mod plan;

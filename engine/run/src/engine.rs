@@ -252,6 +252,11 @@ impl Engine {
             .unwrap_or_else(std::env::temp_dir)
     }
 
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        self.settings.memory_bytes
+    }
+
+    /// How many partitions are read, computed and written at once.
     pub(crate) const fn parallel(&self) -> usize {
         self.settings.parallel
     }

@@ -16,11 +16,14 @@ use spec::{SqlFault, SqlOf, SqlPlace};
 
 use crate::engine::Engine;
 use crate::findings;
-use crate::lake::check_layout;
+use crate::lake::{LakeTable, check_layout};
 use crate::last_read::last_read;
 use crate::open::table_id;
 use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
 use crate::watermark;
+
+/// How the names of columns begin that a merge adds to rows on their way.
+const RESERVED: &str = "__lakewright_";
 
 /// What a plan of this pipeline needs to know. What is wrong with its SQL is told of all steps at once.
 pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline) -> Result<Facts> {
@@ -199,6 +202,9 @@ impl Survey<'_> {
         if let Deletes::Flagged { when, .. } = &merge.deletes {
             let from = self.rows_name(&load.from);
             let faults = self.condition(when, from).await?;
+            if faults.is_empty() {
+                RowCondition::plan(&self.session, when, rows)?;
+            }
             let of = SqlOf::Deletes(self.pipeline.id.clone(), step.name.clone());
             let faults = faults.into_iter().map(|fault| (of.clone(), fault));
             self.faults.extend(faults);
@@ -242,10 +248,15 @@ impl Survey<'_> {
         }
         let facts = match &load.target {
             Target::Lake(table) => match self.engine.lake().await?.table(&table_id(table)).await? {
-                Some(found) => TableFacts {
-                    columns: Some(columns_of(&found.arrow_schema())?),
-                    snapshot: found.snapshot_id(),
-                },
+                Some(found) => {
+                    if let LoadMode::Merge(merge) = &load.mode {
+                        require_key(merge, &found)?;
+                    }
+                    TableFacts {
+                        columns: Some(columns_of(&found.arrow_schema())?),
+                        snapshot: found.snapshot_id(),
+                    }
+                }
                 None => TableFacts::default(),
             },
             Target::Connection { connection, table } => {
@@ -269,6 +280,32 @@ impl Survey<'_> {
     }
 }
 
+/// Rows of a table that lacks a column of the key could never be found again.
+fn require_key(merge: &Merge, table: &LakeTable) -> Result<()> {
+    let columns = table.arrow_schema();
+    let missing = merge
+        .key
+        .iter()
+        .find(|key| columns.field_with_name(key).is_err());
+    let Some(missing) = missing.filter(|_| table.snapshot_id().is_some()) else {
+        return Ok(());
+    };
+    let fields = columns.fields().iter();
+    let alike = fields
+        .map(|field| field.name())
+        .find(|name| name.eq_ignore_ascii_case(missing));
+    let help = match alike {
+        Some(alike) => format!("it has `{alike}`: names are taken as they are written"),
+        None => "merge by columns that it has, or write it once with `mode: replace`".to_owned(),
+    };
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("the table has no column `{missing}`, which is part of the key"),
+    )
+    .with("table", table.id())
+    .help(help))
+}
+
 /// The columns that a merge names must be among those that are read.
 fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
     let named = [
@@ -290,6 +327,20 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
                 )));
             }
         }
+    }
+    if let Some(field) = rows
+        .fields()
+        .iter()
+        .find(|f| f.name().starts_with(RESERVED))
+    {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "column `{}` has a name that merges use themselves",
+                field.name()
+            ),
+        )
+        .help("give it another name in a transform before"));
     }
     for column in &merge.key {
         if rows.field_with_name(column)?.data_type().is_floating() {

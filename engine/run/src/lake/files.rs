@@ -1,7 +1,9 @@
 //! The files of a snapshot as its manifests list them: with bounds, partitions, and the manifest that holds each.
 
+use std::sync::Arc;
+
 use connectors::Result;
-use iceberg::spec::{DataFile, ManifestContentType, SnapshotRef};
+use iceberg::spec::{DataFile, ManifestContentType, PartitionSpecRef, SchemaRef, SnapshotRef};
 use iceberg::table::Table;
 
 use super::failure::failed;
@@ -11,8 +13,10 @@ use super::failure::failed;
 pub(super) struct LiveFile {
     /// Its description.
     pub(super) file: DataFile,
-    /// The partition spec it was written with.
-    pub(super) spec_id: i32,
+    /// The partition spec it was written with, and the columns as its manifest has them: its partition values are
+    /// encoded by both.
+    pub(super) spec: PartitionSpecRef,
+    pub(super) schema: SchemaRef,
     /// The manifest that lists it.
     pub(super) manifest: String,
 }
@@ -40,11 +44,14 @@ pub(super) async fn live_files(table: &Table, snapshot: Option<&SnapshotRef>) ->
             ManifestContentType::Data => &mut live.data,
             ManifestContentType::Deletes => &mut live.deletes,
         };
-        for entry in loaded.map_err(unlisted())?.entries() {
+        let (entries, own) = loaded.map_err(unlisted())?.into_parts();
+        let spec = Arc::new(own.partition_spec().clone());
+        for entry in entries {
             if entry.is_alive() {
                 files.push(LiveFile {
                     file: entry.data_file().clone(),
-                    spec_id: manifest.partition_spec_id,
+                    spec: Arc::clone(&spec),
+                    schema: Arc::clone(own.schema()),
                     manifest: manifest.manifest_path.clone(),
                 });
             }

@@ -11,7 +11,7 @@ use iceberg::spec::{DataFile, FormatVersion, Operation, Schema, SortOrder};
 use iceberg::table::Table;
 
 use super::catalog::Catalog;
-use super::commit::{self, Committed, ConflictPolicy, Removal, SnapshotOp, Target};
+use super::commit::{self, AddedDelete, Committed, ConflictPolicy, Removal, SnapshotOp, Target};
 use super::failure::failed;
 use super::history::{ChangedRows, Stamp};
 use super::id::TableId;
@@ -177,7 +177,7 @@ impl TableStage {
     pub(super) fn ended(
         self,
         operation: Operation,
-        (added, added_deletes): (Vec<DataFile>, Vec<(i32, DataFile)>),
+        (added, added_deletes): (Vec<DataFile>, Vec<AddedDelete>),
         removal: Removal,
         policy: ConflictPolicy,
         changed: Option<ChangedRows>,
@@ -238,15 +238,10 @@ impl Staged {
         }
         done.map_err(|not| not.error)
     }
-
-    /// Removes the rows.
-    pub async fn discard(self) {
-        commit::remove(self.target.file_io(), &paths(&self.op)).await;
-    }
 }
 
 fn paths(op: &SnapshotOp) -> Vec<String> {
-    let deletes = op.added_deletes.iter().map(|(_, file)| file);
+    let deletes = op.added_deletes.iter().map(|delete| &delete.file);
     let files = op.added.iter().chain(deletes);
     files.map(|file| file.file_path().to_owned()).collect()
 }
@@ -254,6 +249,14 @@ fn paths(op: &SnapshotOp) -> Vec<String> {
 /// A write onto a table that is there.
 fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
     let metadata = table.metadata();
+    if metadata.format_version() != FormatVersion::V2 {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "only tables of format 2 can be written",
+        )
+        .with("table", &request.table)
+        .with("format", metadata.format_version()));
+    }
     let now = metadata.current_snapshot_id();
     if request.mode == WriteMode::Replace
         && request.base_snapshot.is_some_and(|base| Some(base) != now)

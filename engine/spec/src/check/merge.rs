@@ -2,6 +2,7 @@
 
 use super::extract::{KEY_NEEDED, UNSUPPORTED_MODE};
 use super::load::LAKE_ONLY;
+use super::name::DUPLICATE_NAME;
 use super::rules::BAD_RULE;
 use super::step::Steps;
 use super::transform::{inline, refused};
@@ -34,6 +35,7 @@ pub(super) fn merge(
             .report(finding.help("name the columns that identify a row"));
         return None;
     }
+    named_once(steps, &written.key);
     let deletes = match &written.deletes {
         None => Deletes::Never,
         Some(deletes) => match &deletes.value {
@@ -54,6 +56,19 @@ pub(super) fn merge(
         },
         history: written.history.is_some(),
     })
+}
+
+/// A column of the key counts once.
+fn named_once(steps: &Steps<'_>, key: &[At<String>]) {
+    for (number, column) in key.iter().enumerate() {
+        let mut before = key.iter().take(number);
+        if let Some(first) = before.find(|first| first.value == column.value) {
+            let message = format!("`{}` is in the key already", column.value);
+            let finding = Diagnostic::error(&DUPLICATE_NAME, column.span, message)
+                .also(first.span, "the first");
+            steps.context.report(finding.help("remove one of them"));
+        }
+    }
 }
 
 /// History needs to know when a row became what it is, and when it went.

@@ -10,7 +10,7 @@ use crate::meaning::SqlOf;
 use crate::model::{Check, Otherwise, Rule, TableRef};
 use crate::read::At;
 use crate::sql;
-use crate::written::{CheckSpec, OtherwiseSpec, RuleSpec, StepSpec};
+use crate::written::{CheckSpec, DeletesSpec, LoadModeSpec, OtherwiseSpec, RuleSpec, StepSpec};
 
 pub(crate) const BAD_RULE: Code = Code {
     name: "bad-rule",
@@ -50,6 +50,15 @@ pub(super) fn check(
         .iter()
         .map(|written| rule(steps, step, written))
         .collect();
+    let takes_out = written.rules.iter().find(|rule| {
+        matches!(
+            rule.otherwise.value,
+            OtherwiseSpec::Drop | OtherwiseSpec::Quarantine
+        )
+    });
+    if let Some(rule) = takes_out {
+        nothing_is_absent(steps, step, rule);
+    }
     let quarantines = written
         .rules
         .iter()
@@ -63,6 +72,27 @@ pub(super) fn check(
         rules: rules.into_iter().collect::<Option<_>>()?,
         quarantine,
     })
+}
+
+/// A row that a rule takes out is there in the source: a merge must not take it for gone.
+fn nothing_is_absent(steps: &Steps<'_>, step: &StepSpec, rule: &RuleSpec) {
+    for load in loads_of(steps, &step.name) {
+        let LoadModeSpec::Merge(merge) = &load.mode.value else {
+            continue;
+        };
+        let Some(deletes) = &merge.deletes else {
+            continue;
+        };
+        if matches!(deletes.value, DeletesSpec::ByAbsence) {
+            let message =
+                "a row that fails this rule would be deleted from the table, as if it were gone";
+            let finding = Diagnostic::error(&BAD_RULE, rule.otherwise.span, message)
+                .also(deletes.span, "rows that do not arrive are deleted here");
+            steps.context.report(
+                finding.help("write `warn` or `fail`, or `deletes: { flagged: { when: … } }`"),
+            );
+        }
+    }
 }
 
 fn rule(steps: &mut Steps<'_>, step: &StepSpec, written: &RuleSpec) -> Option<Rule> {

@@ -18,6 +18,9 @@ use crate::execute::rows::Rows;
 use crate::lake::{DELETES, Keys, SeenKeys, StageRequest, TableTypes, WriteMode};
 use crate::query::{RowCondition, Session, Spool};
 
+/// The column that tells how many rows have one key.
+const COUNT: &str = "__lakewright_count";
+
 /// The column that tells the latest of several rows, where the table has it not.
 const ORDER: &str = "__lakewright_order";
 
@@ -30,6 +33,16 @@ pub(super) struct Incoming {
     pub(super) schema: SchemaRef,
     pub(super) rows: Spool,
     pub(super) keys: Keys,
+    watermarks_of: Vec<StepName>,
+    /// How far the table told, when the rows began to come, that each of `watermarks_of` was read.
+    pub(super) read_before: Vec<Option<String>>,
+}
+
+impl Incoming {
+    /// The extracts that read only what is new.
+    pub(super) fn watermarks_of(&self) -> &[StepName] {
+        &self.watermarks_of
+    }
 }
 
 /// What is done with each batch of rows that come.
@@ -88,7 +101,10 @@ impl Attempt<'_> {
             schema: Arc::new(Schema::new(fields)),
             ..request_of(load, table, WriteMode::Merge, &from)
         };
-        let stage = self.engine.lake().await?.stage(request.clone()).await?;
+        let lake = self.engine.lake().await?;
+        let now = lake.table(&request.table).await?;
+        let read_before = self.read_so_far(now.as_ref(), &load.watermarks_of);
+        let stage = lake.stage(request.clone()).await?;
         let flag = match &merge.deletes {
             Deletes::Flagged { when, .. } => {
                 Some(Arc::new(RowCondition::plan(&self.session, when, &from)?))
@@ -135,6 +151,8 @@ impl Attempt<'_> {
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner)
                 .finish(),
+            watermarks_of: load.watermarks_of.clone(),
+            read_before,
         })
     }
 
@@ -152,25 +170,28 @@ impl Attempt<'_> {
         let key = list(merge.key.iter().chain(states::time_of(merge)));
         let Some(latest_by) = &merge.latest_by else {
             let sql = format!(
-                "SELECT {key}, count(*) AS \"rows\" FROM incoming GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+                "SELECT {key}, count(*) AS {COUNT} FROM incoming GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
             );
             return match first_row(&session, &sql).await? {
                 Some(twice) => Err(doubled(&merge.key, &twice)?),
                 None => Ok(rows),
             };
         };
-        // Rows that are as late as each other are told apart by their values: which one counts must not depend on the
-        // order in which they arrive.
+        // Of rows that are as late as each other one that does not delete counts, then the one with the greatest values:
+        // which it is must not depend on the order in which they arrive.
         let apart = schema.field_with_name(ORDER).is_ok();
         let latest_by = if apart { ORDER } else { latest_by };
         let others = schema.fields().iter().filter(|field| {
             !field.data_type().is_nested()
-                && field.name() != latest_by
+                && ![latest_by, DELETES].contains(&field.name().as_str())
                 && !merge.key.contains(field.name())
         });
-        let order = std::iter::once(latest_by)
-            .chain(others.map(|field| field.name().as_str()))
-            .map(|name| format!("{} DESC NULLS LAST", quoted(name)));
+        let others = others.map(|field| format!("{} DESC NULLS LAST", quoted(field.name())));
+        let first = [
+            format!("{} DESC NULLS LAST", quoted(latest_by)),
+            DELETES.to_owned(),
+        ];
+        let order = first.into_iter().chain(others);
         let kept = schema.fields().iter();
         let kept: Vec<Arc<Field>> = kept
             .filter(|field| field.name() != ORDER)
@@ -211,7 +232,7 @@ fn doubled(key: &[String], found: &RecordBatch) -> Result<Error> {
         Ok(format!("{name} = {value}"))
     };
     let values = key.iter().map(value).collect::<Result<Vec<_>>>()?;
-    let rows = array_value_to_string(column(found, "rows")?, 0)?;
+    let rows = array_value_to_string(column(found, COUNT)?, 0)?;
     Ok(Error::new(
         ErrorKind::InvalidData,
         "several rows have one key, and nothing says which of them counts",

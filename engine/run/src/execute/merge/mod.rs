@@ -28,8 +28,8 @@ use super::known::quoted;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
 use crate::lake::{
-    Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, POSITION, Staged, Stamp,
-    TableStage, Touched, WrittenFiles,
+    Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged,
+    Stamp, TableStage, Touched, WrittenFiles,
 };
 use crate::query::{Session, Spool, from_datafusion};
 
@@ -37,6 +37,8 @@ use crate::query::{Session, Spool, from_datafusion};
 const ATTEMPTS: u32 = 20;
 /// The longest pause before a merge is done again.
 const LONGEST_PAUSE_MS: u64 = 2_000;
+/// Memory below which one more sort at the same time could leave none enough to merge what it has spilled, in bytes.
+const SORT_BYTES: usize = 256 << 20;
 /// Batches that may wait between the join and the disk.
 const WAITING_BATCHES: usize = 2;
 
@@ -85,20 +87,35 @@ impl Attempt<'_> {
         stamp: &Stamp,
     ) -> Result<Committed> {
         let StagedMerge { mut staged, again } = merge;
-        for attempt in 1.. {
-            match staged.commit(stamp).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
-                    tracing::info!(step = %again.step, attempt, %error, "merging again");
-                    tokio::time::sleep(pause(attempt)).await;
-                    (staged, _) = self.merge(&again).await?;
-                }
+        let mut attempt = 0;
+        loop {
+            let moved = match staged.commit(stamp).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => error,
                 done => return done,
+            };
+            attempt += 1;
+            if attempt == ATTEMPTS || !moved.is_retryable() || !self.goes_on(&again).await? {
+                return Err(moved);
             }
+            tracing::info!(step = %again.step, attempt, error = %moved, "merging again");
+            tokio::time::sleep(pause(attempt)).await;
+            (staged, _) = self.merge(&again).await?;
         }
-        Err(Error::new(
-            ErrorKind::Internal,
-            "a merge was tried for ever",
-        ))
+    }
+
+    /// Whether the table still tells that was read up to where the rows begin: it may have gone back, and rows before
+    /// them would be missing.
+    async fn goes_on(&self, incoming: &Incoming) -> Result<bool> {
+        let table = self.engine.lake().await?.table(&incoming.request.table);
+        let read = self.read_so_far(table.await?.as_ref(), incoming.watermarks_of());
+        Ok(read == incoming.read_before)
+    }
+
+    /// How far a table tells that these extracts were read.
+    fn read_so_far(&self, table: Option<&LakeTable>, extracts: &[StepName]) -> Vec<Option<String>> {
+        let pipeline = self.plan.pipeline.to_string();
+        let read = |extract: &StepName| table?.watermark(&pipeline, extract.as_str());
+        extracts.iter().map(read).collect()
     }
 
     /// Merges the rows into the table as it is now. Nothing is visible after it.
@@ -179,7 +196,10 @@ impl Attempt<'_> {
         let session = self.engine.session()?;
         session.register_step("changes", Arc::new(changes))?;
         let (files, _) = candidates.count();
-        let each = files.div_ceil(self.engine.parallel()).max(1);
+        // Each sorts its part of the changes.
+        let sorts = self.engine.memory_bytes() / SORT_BYTES;
+        let workers_at_once = self.engine.parallel().min(sorts).max(1);
+        let each = files.div_ceil(workers_at_once).max(1);
         let mut workers = JoinSet::new();
         for first in (0..files).step_by(each) {
             let sql = format!(

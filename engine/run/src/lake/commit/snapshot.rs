@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{
-    DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, SchemaRef, Snapshot,
+    DataFile, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, Operation, PartitionSpec, PartitionSpecRef, SchemaRef, Snapshot,
     SnapshotSummaryCollector, Struct, Summary, TableMetadata,
 };
 use uuid::Uuid;
@@ -57,6 +57,17 @@ pub(in crate::lake) enum ConflictPolicy {
     FailIfMoved,
 }
 
+/// A delete file that comes.
+#[derive(Clone, Debug)]
+pub(in crate::lake) struct AddedDelete {
+    /// Its description.
+    pub(in crate::lake) file: DataFile,
+    /// How the data file is cut that it takes rows from, which may be an older way than the table's.
+    pub(in crate::lake) spec: PartitionSpecRef,
+    /// The columns with which the manifest of that data file was written.
+    pub(in crate::lake) schema: SchemaRef,
+}
+
 /// One change of a table's files.
 #[derive(Clone, Debug)]
 pub(in crate::lake) struct SnapshotOp {
@@ -66,8 +77,8 @@ pub(in crate::lake) struct SnapshotOp {
     pub(in crate::lake) added: Vec<DataFile>,
     /// The partition spec that the files that come were written with.
     pub(in crate::lake) spec_id: i32,
-    /// Delete files that come, each with the partition spec of the data file that it takes rows from.
-    pub(in crate::lake) added_deletes: Vec<(i32, DataFile)>,
+    /// Delete files that come.
+    pub(in crate::lake) added_deletes: Vec<AddedDelete>,
     /// Files that go.
     pub(in crate::lake) removal: Removal,
     /// What happens when the table moved.
@@ -87,14 +98,6 @@ pub(super) struct Produced {
 /// Writes the manifests of an operation on a target.
 pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced> {
     let metadata = target.metadata();
-    if metadata.format_version() != FormatVersion::V2 {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "only tables of format 2 can be written",
-        )
-        .with("table", target.id())
-        .with("format", metadata.format_version()));
-    }
     let mut producer = Producer {
         target,
         metadata,
@@ -104,17 +107,19 @@ pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced
         manifests: Vec::new(),
         summary: SnapshotSummaryCollector::default(),
     };
-    producer
-        .add(&op.added, op.spec_id, ManifestContentType::Data)
-        .await?;
-    let mut deletes: BTreeMap<i32, Vec<DataFile>> = BTreeMap::new();
-    for (spec_id, file) in &op.added_deletes {
-        deletes.entry(*spec_id).or_default().push(file.clone());
+    producer.add_data(&op.added, op.spec_id).await?;
+    let mut deletes: BTreeMap<(i32, i32), Vec<&AddedDelete>> = BTreeMap::new();
+    for delete in &op.added_deletes {
+        let written_by = (delete.spec.spec_id(), delete.schema.schema_id());
+        deletes.entry(written_by).or_default().push(delete);
     }
-    for (spec_id, files) in deletes {
-        producer
-            .add(&files, spec_id, ManifestContentType::Deletes)
-            .await?;
+    for same in deletes.into_values() {
+        let files: Vec<&DataFile> = same.iter().map(|delete| &delete.file).collect();
+        if let Some(AddedDelete { spec, schema, .. }) = same.first() {
+            producer
+                .add(&files, spec, schema, ManifestContentType::Deletes)
+                .await?;
+        }
     }
     producer.keep(&op.removal, op.spec_id).await?;
     producer.finish(op).await
@@ -134,15 +139,7 @@ struct Producer<'a> {
 impl Producer<'_> {
     /// Lists the files that come. They keep the partition spec they were written with, should the table have got
     /// another since.
-    async fn add(
-        &mut self,
-        added: &[DataFile],
-        spec_id: i32,
-        content: ManifestContentType,
-    ) -> Result<()> {
-        if added.is_empty() {
-            return Ok(());
-        }
+    async fn add_data(&mut self, added: &[DataFile], spec_id: i32) -> Result<()> {
         let spec = self
             .metadata
             .partition_spec_by_id(spec_id)
@@ -155,12 +152,28 @@ impl Producer<'_> {
                 .with("table", self.target.id())
             })?;
         let schema = Arc::clone(self.metadata.current_schema());
-        let mut writer = self.manifest(Arc::clone(&schema), &spec, content)?;
+        let added: Vec<&DataFile> = added.iter().collect();
+        self.add(&added, &spec, &schema, ManifestContentType::Data)
+            .await
+    }
+
+    /// Lists files that come in a manifest of their own.
+    async fn add(
+        &mut self,
+        added: &[&DataFile],
+        spec: &PartitionSpecRef,
+        schema: &SchemaRef,
+        content: ManifestContentType,
+    ) -> Result<()> {
+        if added.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.manifest(Arc::clone(schema), spec, content)?;
         for file in added {
             self.summary
-                .add_file(file, Arc::clone(&schema), Arc::clone(&spec));
+                .add_file(file, Arc::clone(schema), Arc::clone(spec));
             // The sequence number is inherited from the snapshot.
-            writer.add_file(file.clone(), -1).map_err(unwritable())?;
+            writer.add_file((*file).clone(), -1).map_err(unwritable())?;
         }
         self.manifests
             .push(writer.write_manifest_file().await.map_err(unwritable())?);

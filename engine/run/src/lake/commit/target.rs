@@ -136,13 +136,23 @@ impl Target {
     pub(super) fn rebased(self, now: Option<Table>, policy: ConflictPolicy) -> Result<Self> {
         let (base, now) = match (&self.base, now) {
             (None, None) => return Ok(self),
-            (None, Some(_)) => return Err(self.moved("the table was made by somebody else")),
-            (Some(_), None) => return Err(self.moved("the table was dropped by somebody else")),
+            (None, Some(_)) => {
+                return Err(self
+                    .moved("the table was made by somebody else")
+                    .retry(false));
+            }
+            (Some(_), None) => {
+                return Err(self
+                    .moved("the table was dropped by somebody else")
+                    .retry(false));
+            }
             (Some(base), Some(now)) => (base, now),
         };
         let (was, is) = (base.metadata(), now.metadata());
         if was.uuid() != is.uuid() {
-            return Err(self.moved("the table was dropped and made again by somebody else"));
+            return Err(self
+                .moved("the table was dropped and made again by somebody else")
+                .retry(false));
         }
         let moved = current(Some(base)) != current(Some(&now));
         if moved && policy == ConflictPolicy::FailIfMoved {

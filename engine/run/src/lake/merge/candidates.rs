@@ -1,6 +1,6 @@
 //! The files of a table that a merge has to look into, and their rows, each with its place.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
@@ -108,13 +108,24 @@ impl Candidates {
             .data
             .into_iter()
             .filter(|file| keys.is_none_or(|keys| keys.may_be_in(file)));
+        let mut pairs = Vec::new();
         for file in wanted {
-            let Some(task) = tasks.remove(file.file.file_path()) else {
-                continue;
-            };
-            found
-                .files
-                .push(Arc::new(Candidate::of(table, file, task, &deletes).await?));
+            // A file that is passed over would keep its rows beside those that come.
+            let task = tasks.remove(file.file.file_path()).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidData,
+                    "a file is listed twice in the table, or cannot be scanned",
+                )
+                .with("table", id)
+                .with("file", file.file.file_path())
+            })?;
+            pairs.push((file, task));
+        }
+        let mut gone = gone_rows(table, &pairs).await?;
+        for (file, task) in pairs {
+            let gone = gone.remove(file.file.file_path()).unwrap_or_default();
+            let candidate = Candidate::of(file, task, &deletes, gone);
+            found.files.push(Arc::new(candidate));
         }
         found.order(key);
         Ok(found)
@@ -209,31 +220,46 @@ impl Candidates {
     }
 }
 
+/// The rows of files that delete files list, by file. Each delete file is read once: those of other engines list rows of
+/// many.
+async fn gone_rows(
+    table: &Table,
+    files: &[(LiveFile, FileScanTask)],
+) -> Result<HashMap<String, RoaringTreemap>> {
+    let mut gone: HashMap<String, RoaringTreemap> = files
+        .iter()
+        .filter(|(_, task)| !task.deletes.is_empty())
+        .map(|(_, task)| (task.data_file_path.clone(), RoaringTreemap::new()))
+        .collect();
+    let deletes = files.iter().flat_map(|(_, task)| &task.deletes);
+    let paths: BTreeSet<&str> = deletes.map(|delete| delete.file_path.as_str()).collect();
+    for path in paths {
+        deletes::read(table.file_io(), path, &mut gone).await?;
+    }
+    Ok(gone)
+}
+
 impl Candidate {
-    async fn of(
-        table: &Table,
+    fn of(
         live: LiveFile,
         task: FileScanTask,
         deletes: &HashMap<&str, &LiveFile>,
-    ) -> Result<Self> {
-        let mut gone = RoaringTreemap::new();
-        let mut own_deletes = Vec::new();
-        for delete in &task.deletes {
-            let positions =
-                deletes::read(table.file_io(), &delete.file_path, live.file.file_path());
-            gone |= positions.await?;
-            let listed = deletes.get(delete.file_path.as_str());
-            let own = listed.filter(|listed| {
-                listed.file.referenced_data_file().as_deref() == Some(live.file.file_path())
-            });
-            own_deletes.extend(own.map(|listed| (*listed).clone()));
-        }
-        Ok(Self {
+        gone: RoaringTreemap,
+    ) -> Self {
+        let path = live.file.file_path();
+        let listed = task
+            .deletes
+            .iter()
+            .filter_map(|delete| deletes.get(delete.file_path.as_str()));
+        let own =
+            listed.filter(|listed| listed.file.referenced_data_file().as_deref() == Some(path));
+        let own_deletes = own.map(|listed| (*listed).clone()).collect();
+        Self {
             live,
             own_deletes,
             gone,
             task,
-        })
+        }
     }
 }
 

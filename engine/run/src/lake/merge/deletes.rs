@@ -3,6 +3,7 @@
 //! The format is that of Iceberg's version 2: <https://iceberg.apache.org/spec/#position-delete-files>. One file of ours
 //! lists rows of one data file, and names it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
@@ -27,8 +28,12 @@ const POS: (i32, &str) = (2_147_483_545, "pos");
 /// Rows written at a time.
 const BATCH_ROWS: usize = 64 * 1024;
 
-/// The rows of a data file that a delete file lists.
-pub(super) async fn read(file_io: &FileIO, path: &str, data_file: &str) -> Result<RoaringTreemap> {
+/// Takes in the rows that a delete file lists, of those data files that `gone` knows.
+pub(super) async fn read(
+    file_io: &FileIO,
+    path: &str,
+    gone: &mut HashMap<String, RoaringTreemap>,
+) -> Result<()> {
     let unreadable =
         |error: iceberg::Error| failed("a delete file cannot be read")(error).with("file", path);
     let malformed = |what: &str| {
@@ -41,7 +46,6 @@ pub(super) async fn read(file_io: &FileIO, path: &str, data_file: &str) -> Resul
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
         .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
         .map_err(|error| malformed("it is no Parquet file").caused_by(error))?;
-    let mut gone = RoaringTreemap::new();
     for batch in reader {
         let batch = batch?;
         let column = |(_, name): (i32, &str), r#type| -> Result<ArrayRef> {
@@ -55,13 +59,13 @@ pub(super) async fn read(file_io: &FileIO, path: &str, data_file: &str) -> Resul
         );
         let (files, places) = (files.as_string::<i32>(), places.as_primitive::<Int64Type>());
         for (file, place) in files.iter().zip(places) {
-            if file == Some(data_file) {
+            if let Some(gone) = file.and_then(|file| gone.get_mut(file)) {
                 let place = place.and_then(|place| u64::try_from(place).ok());
                 gone.insert(place.ok_or_else(|| malformed("a position is negative"))?);
             }
         }
     }
-    Ok(gone)
+    Ok(())
 }
 
 /// Writes a file that lists these rows of a data file.
@@ -109,7 +113,7 @@ pub(super) async fn write(
     })?;
     file.content(DataContentType::PositionDeletes)
         .partition(of.live.file.partition().clone())
-        .partition_spec_id(of.live.spec_id)
+        .partition_spec_id(of.live.spec.spec_id())
         .referenced_data_file(Some(data_file.to_owned()));
     file.build().map_err(|error| {
         Error::new(ErrorKind::Internal, "a delete file lacks its description").caused_by(error)

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
 use connectors::Result;
 use datafusion::common::ScalarValue;
-use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Struct};
+use iceberg::spec::{DataFile, Datum, Literal, PrimitiveLiteral, Struct};
 
 use crate::lake::files::LiveFile;
 use crate::lake::writer::{Shape, Splitter};
@@ -76,8 +76,8 @@ impl Keys {
         let Self(seen) = self;
         seen.columns.iter().all(|column| column.meets(&file.file))
             && seen.partitions.as_ref().is_none_or(|partitions| {
-                partitions.spec_id != file.spec_id
-                    || partitions.values.contains(file.file.partition())
+                partitions.spec_id != file.spec.spec_id()
+                    || partitions.values.contains(&widened(file.file.partition()))
             })
     }
 }
@@ -201,9 +201,24 @@ impl Partitions {
     }
 
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.values.extend(self.splitter.partitions_of(rows)?);
+        let values = self.splitter.partitions_of(rows)?;
+        self.values.extend(values.iter().map(widened));
         Ok(())
     }
+}
+
+/// Partition values as those of the widest type that their columns may get: files may be older than a wider type.
+fn widened(partition: &Struct) -> Struct {
+    let widen = |value: Option<&Literal>| {
+        Some(match value? {
+            Literal::Primitive(PrimitiveLiteral::Int(value)) => Literal::long(i64::from(*value)),
+            Literal::Primitive(PrimitiveLiteral::Float(value)) => {
+                Literal::double(f64::from(value.0))
+            }
+            other => other.clone(),
+        })
+    };
+    partition.iter().map(widen).collect()
 }
 
 /// Whether bounds of this type can be compared with values.

@@ -21,7 +21,7 @@ use roaring::RoaringTreemap;
 
 pub use self::candidates::{Candidates, FILE, POSITION};
 pub use self::keys::{Keys, SeenKeys};
-use super::commit::{ConflictPolicy, Removal, RemovedFiles};
+use super::commit::{AddedDelete, ConflictPolicy, Removal, RemovedFiles};
 use super::history::ChangedRows;
 use super::schema::{self, Conform};
 use super::stage::{Staged, TableStage};
@@ -37,7 +37,7 @@ const DELETE_FILES_AT_ONCE: usize = 8;
 #[derive(Default)]
 pub struct Touched {
     removed: RemovedFiles,
-    added_deletes: Vec<(i32, DataFile)>,
+    added_deletes: Vec<AddedDelete>,
 }
 
 impl Touched {
@@ -161,7 +161,11 @@ impl TableStage {
             }
             let path = self.shape().delete_file_of(file.live.file.file_path());
             let written = deletes::write(self.shape().file_io(), path, file, &all).await?;
-            touched.added_deletes.push((file.live.spec_id, written));
+            touched.added_deletes.push(AddedDelete {
+                file: written,
+                spec: Arc::clone(&file.live.spec),
+                schema: Arc::clone(&file.live.schema),
+            });
             Ok(touched)
         };
         stream::iter(gone.0)

@@ -1,5 +1,7 @@
 //! One Parquet file being written.
 
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{DataFile, Struct};
@@ -8,6 +10,7 @@ use iceberg::writer::file_writer::{
     FileWriter, FileWriterBuilder, ParquetWriter, ParquetWriterBuilder,
 };
 
+use super::bounds;
 use super::properties::{ROW_GROUP_BYTES, properties};
 use super::shape::Shape;
 use crate::lake::failure::failed;
@@ -18,6 +21,8 @@ pub(super) struct OpenFile {
     location: String,
     /// Sorted runs in the file; a file of one run is sorted as a whole.
     runs: usize,
+    /// Columns whose bounds cannot be trusted.
+    unbounded: BTreeSet<i32>,
 }
 
 impl OpenFile {
@@ -36,12 +41,16 @@ impl OpenFile {
             writer,
             location,
             runs: 0,
+            unbounded: BTreeSet::new(),
         })
     }
 
     /// Adds a run of rows.
     pub(super) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.runs += 1;
+        for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+            bounds::find_long(field, column, &mut self.unbounded);
+        }
         self.writer.write(rows).await.map_err(|error| {
             failed("a data file cannot be written")(error).with("file", &self.location)
         })
@@ -69,6 +78,9 @@ impl OpenFile {
         let Some(mut file) = closed.into_iter().next() else {
             return Ok(None);
         };
+        if !self.unbounded.is_empty() {
+            bounds::forget(&mut file, &self.unbounded)?;
+        }
         file.partition(partition.clone())
             .partition_spec_id(shape.spec.spec_id());
         if let Some(order) = shape.sort_order_id.filter(|_| self.runs == 1) {

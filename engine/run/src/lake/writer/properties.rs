@@ -9,6 +9,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::bounds::LONGEST_BYTES;
+
 /// Rows of a row group at most: what one reader thread takes at a time, and what a sorted run is.
 pub(super) const ROW_GROUP_ROWS: usize = 256 * 1024;
 /// Encoded bytes of a row group at most; it is in memory until it is full.
@@ -44,7 +46,8 @@ pub(super) fn properties(first: &RecordBatch, partitioned: bool) -> Result<Write
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_row_count_limit(page_rows)
-        .set_statistics_enabled(EnabledStatistics::Chunk);
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_truncate_length(Some(LONGEST_BYTES));
     let sample = first.slice(0, first.num_rows().min(SAMPLE_ROWS));
     for (field, column) in sample.schema().fields().iter().zip(sample.columns()) {
         if !field.data_type().is_nested() && nearly_unique(column)? {
