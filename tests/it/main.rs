@@ -20,6 +20,7 @@ mod history;
 mod incremental;
 mod interrupt;
 mod lake;
+mod memory;
 mod merge;
 mod merge_edges;
 mod partitions;

@@ -31,7 +31,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     if let Some(refused) = fault::refused(fault::read(&error, false)) {
         return refused;
     }
-    let (kind, message) = match &error {
+    let (kind, message) = match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => (
             ErrorKind::LimitExceeded,
             "the query needs more memory than it may have and cannot spill",

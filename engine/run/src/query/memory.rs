@@ -3,6 +3,7 @@
 //! Knows sizes and who asked; knows nothing of queries. The limit is where operators begin to spill. It is not passed
 //! by more than what an operator needs to go on at all: a sort that is refused its first batch could only fail.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +15,26 @@ use datafusion::execution::memory_pool::{
 /// What every operator may hold whatever the others do, in bytes.
 const FLOOR_BYTES: usize = 1 << 20;
 
+/// What a small addition may be, which is granted a while longer: sorting a batch takes a little more than the batch.
+const LITTLE_BYTES: usize = 64 << 10;
+/// Up to where small additions are granted, in bytes.
+const LITTLE_UNTIL_BYTES: usize = 4 << 20;
+
 /// How DataFusion calls the merging half of a sort. When it is refused it merges fewer files at once.
 const MERGE: &str = "ExternalSorterMerge";
+
+/// The files that no merge can be of fewer.
+const FILES_OF_A_MERGE: u32 = 2;
+
+/// How DataFusion calls what merges sorted partitions: it holds a batch of each, and can do nothing with less.
+const PARTITIONS_MERGE: &str = "SortPreservingMergeExec";
+
+/// How DataFusion calls what hands rows from partition to partition. Refused, it writes them to files of which two that
+/// are open can wait for each other for ever (<https://github.com/apache/datafusion/issues/24883>).
+const REPARTITION: &str = "RepartitionExec";
+
+/// The part of the limit that one of those may hold whatever the others do.
+const REPARTITION_PART: usize = 4;
 
 /// A limit in which every operator that can spill has an equal share for certain, and may borrow what nobody uses.
 #[derive(Debug)]
@@ -32,6 +51,8 @@ struct Held {
     spillable: usize,
     /// Bytes that all others hold.
     fixed: usize,
+    /// How many files each merge was granted since it held none, by consumer.
+    files: HashMap<usize, u32>,
 }
 
 impl SharedMemory {
@@ -49,7 +70,11 @@ impl SharedMemory {
 
     /// Whether a consumer that holds `has` may have `more`.
     fn grants(&self, held: &Held, consumer: &MemoryConsumer, has: usize, more: usize) -> bool {
-        if has < FLOOR_BYTES {
+        let little = consumer.can_spill() && more <= LITTLE_BYTES && has <= LITTLE_UNTIL_BYTES;
+        if has < FLOOR_BYTES || little || consumer.name().starts_with(PARTITIONS_MERGE) {
+            return true;
+        }
+        if consumer.name().starts_with(REPARTITION) && has + more <= self.limit / REPARTITION_PART {
             return true;
         }
         if consumer.can_spill() {
@@ -58,8 +83,12 @@ impl SharedMemory {
         }
         // What those that can spill have borrowed, they give back: it is not held against those that cannot. And no
         // merge is of fewer than two files.
-        let second_file = consumer.name().starts_with(MERGE) && more >= has;
-        second_file || held.fixed + more <= self.limit
+        let needed = consumer.name().starts_with(MERGE)
+            && held
+                .files
+                .get(&consumer.id())
+                .is_none_or(|files| *files < FILES_OF_A_MERGE);
+        needed || held.fixed + more <= self.limit
     }
 }
 
@@ -81,8 +110,9 @@ impl MemoryPool for SharedMemory {
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
+        let mut held = self.held();
+        held.files.remove(&consumer.id());
         if consumer.can_spill() {
-            let mut held = self.held();
             held.spilling = held.spilling.saturating_sub(1);
         }
     }
@@ -115,6 +145,14 @@ impl MemoryPool for SharedMemory {
                 "{name} holds {has} bytes and wants {additional} more; {total} of {} are in use",
                 self.limit
             ));
+        }
+        if consumer.name().starts_with(MERGE) {
+            let files = held.files.entry(consumer.id()).or_default();
+            *files = if reservation.size() == 0 {
+                1
+            } else {
+                *files + 1
+            };
         }
         if consumer.can_spill() {
             held.spillable += additional;
@@ -173,8 +211,10 @@ mod tests {
         holder.try_grow(4 * MIB).unwrap();
         assert!(holder.try_grow(1).is_err());
         let sort = consumer("ExternalSorter[0]", true, &pool);
-        sort.try_grow(8 * MIB).unwrap();
-        assert!(sort.try_grow(1).is_err());
+        sort.try_grow(3 * MIB).unwrap();
+        // What sorting it takes besides.
+        sort.try_grow(500).unwrap();
+        assert!(sort.try_grow(3 * MIB).is_err());
     }
 
     #[test]
@@ -184,7 +224,11 @@ mod tests {
         holder.try_grow(4 * MIB).unwrap();
         let merge = consumer("ExternalSorterMerge[0]", false, &pool);
         merge.try_grow(3 * MIB).unwrap();
-        merge.try_grow(3 * MIB).unwrap();
+        merge.try_grow(2 * MIB).unwrap();
         assert!(merge.try_grow(3 * MIB).is_err());
+        merge.free();
+        merge.try_grow(5 * MIB).unwrap();
+        merge.try_grow(2 * MIB).unwrap();
+        assert!(merge.try_grow(2 * MIB).is_err());
     }
 }

@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties,
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::build::{Build, read_build};
 use super::merge;
@@ -88,6 +88,7 @@ impl ExecutionPlan for SpillingJoinExec {
         let build = self.join.left().execute(partition, Arc::clone(&context))?;
         let probe = self.join.right().execute(partition, Arc::clone(&context))?;
         let join = Arc::clone(&self.join);
+        let schema = self.schema();
         let joined = async move {
             match read_build(partition, build, &context).await? {
                 Build::Fits(build) => build.hash_join(&join, probe, &context),
@@ -96,7 +97,11 @@ impl ExecutionPlan for SpillingJoinExec {
                         partition,
                         "a join's build side is too large: both are sorted"
                     );
-                    merge::plan(&join, build, probe)?.execute(0, context)
+                    let merged = merge::plan(&join, build, probe)?.execute(0, context)?;
+                    let declared = Arc::clone(&schema);
+                    let rows = merged.map(move |batch| merge::in_schema(&declared, &batch?));
+                    let rows = RecordBatchStreamAdapter::new(schema, rows);
+                    Ok(Box::pin(rows) as SendableRecordBatchStream)
                 }
             }
         };

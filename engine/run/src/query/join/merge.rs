@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
@@ -12,6 +13,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
 
 use super::build::once;
 
@@ -32,7 +35,7 @@ pub(super) fn plan(
     left: SendableRecordBatchStream,
     right: SendableRecordBatchStream,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let (left, right) = (once(left)?, once(right)?);
+    let (left, right) = (once(relaxed(left))?, once(relaxed(right))?);
     let mut on = Vec::new();
     for (one, other) in join.on() {
         if let (Some(one), Some(other)) = (key(one, &left.schema())?, key(other, &right.schema())?)
@@ -62,6 +65,29 @@ pub(super) fn plan(
     });
     let columns: Vec<ProjectionExpr> = columns.collect();
     Ok(Arc::new(ProjectionExec::try_new(columns, merged)?))
+}
+
+/// The rows in columns that may all be NULL. The merge makes up rows of NULLs for a filter to look at, also in columns
+/// that are never NULL themselves.
+fn relaxed(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let fields = rows.schema();
+    let fields = fields.fields().iter();
+    let nullable = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+    let declared = Arc::clone(&schema);
+    let rows = rows.map(move |batch| in_schema(&declared, &batch?));
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// The rows with another schema of the same types.
+pub(super) fn in_schema(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let columns = rows.columns().to_vec();
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 fn sorted<'a>(
