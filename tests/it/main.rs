@@ -12,6 +12,7 @@
 
 mod abandon;
 mod checks;
+mod contention;
 mod crash;
 mod database;
 mod estate;

@@ -30,10 +30,10 @@ fn a_part_does_not_replace_the_whole() {
 }
 
 #[test]
-fn tables_of_the_lake_are_not_merged_into() {
+fn history_needs_a_time() {
     expect(
         "mode: append",
-        "mode: { merge: { key: [visit_date] } }",
-        &["unsupported-mode visits.yaml:24:7"],
+        "mode: { merge: { key: [visit_date], history: scd2 } }",
+        &["unsupported-mode visits.yaml:24:52"],
     );
 }

@@ -1,0 +1,129 @@
+//! Two projects write one table at the same time: every row of both is there once.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::scene::Scene;
+use crate::services;
+
+const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
+
+/// The pause between two appends: one after the other without any would never let a merge through.
+const PAUSE: Duration = Duration::from_millis(700);
+/// Rows that each append adds.
+const ADDED: u64 = 10;
+/// Merges tried until one has met an append.
+const MERGES: u64 = 40;
+
+/// A project on the lake of another, whose pipeline `d/p` loads `data/rows.csv` into `d.t`.
+fn project(lake: &Scene, mode: &str) -> Scene {
+    let pipeline = format!(
+        "kind: Pipeline\nname: p\ndomain: d\nsteps:\n  \
+         - name: rows\n    extract: {{ connection: files, table: rows.csv, options: {{ schema: {{ id: long, v: long }} }} }}\n  \
+         - name: publish\n    load: {{ from: rows, table: d.t, mode: {mode} }}\n"
+    );
+    let scene = Scene::with(&[("files.yaml", FILES), ("p.yaml", &pipeline)]);
+    let lake = lake.path().join("lake");
+    let lake = lake.display();
+    scene.write(
+        "project.yaml",
+        &format!(
+            "kind: Project\nname: scene\nversion: 1\nlake:\n  \
+             catalog: {{ sqlite: {{ path: \"{lake}/catalog.db\" }} }}\n  \
+             warehouse: {{ local: {{ path: \"{lake}/warehouse\" }} }}\n\
+             state: {{ sqlite: {{ path: lake/state.db }} }}\n"
+        ),
+    );
+    scene
+}
+
+fn rows(scene: &Scene, rows: impl Iterator<Item = (u64, u64)>) {
+    let mut file = "id,v\n".to_owned();
+    for (id, v) in rows {
+        let _ = writeln!(file, "{id},{v}");
+    }
+    scene.write("data/rows.csv", &file);
+}
+
+#[test]
+fn a_merge_that_meets_another_commit_is_done_again() {
+    for write in ["copy_on_write", "merge_on_read"] {
+        let lake = Scene::with(&[]);
+        let mode = format!("{{ merge: {{ key: [id], write: {write} }} }}");
+        let (merging, appending) = (project(&lake, &mode), project(&lake, "append"));
+        rows(&merging, (0..20_000).map(|id| (id, 0)));
+        merging.good(&["run", "d/p"]);
+        let done = AtomicBool::new(false);
+        let (merges, appends) = std::thread::scope(|scope| {
+            let appends = scope.spawn(|| {
+                let mut appends = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let first = 1_000_000 + appends * ADDED;
+                    rows(&appending, (first..first + ADDED).map(|id| (id, 1)));
+                    appending.good(&["run", "d/p"]);
+                    appends += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                appends
+            });
+            let _ends = Ends(&done);
+            let merges = merge_until_met(&merging);
+            done.store(true, Ordering::Relaxed);
+            (merges, appends.join().unwrap())
+        });
+        println!("{write}: {merges} merges, {appends} appends");
+        // Each merge updates every second row and adds one.
+        let count = 20_000 + merges + appends * ADDED;
+        let sum = 10_000 * merges + merges * (merges + 1) / 2 + appends * ADDED;
+        let sql = "SELECT count(*), count(DISTINCT id), sum(v) FROM d.t";
+        assert_eq!(merging.query(sql), [format!("{count},{count},{sum}")]);
+        lake.readers_agree();
+    }
+}
+
+/// Says that it is done when it goes, also where a test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Merges until a merge was done again, since an append was faster; how many merges that were.
+fn merge_until_met(merging: &Scene) -> u64 {
+    for merge in 1..=MERGES {
+        let changed = (0..20_000).step_by(2).map(|id| (id, merge));
+        rows(merging, changed.chain([(20_000 + merge, merge)]));
+        let output = services::lakewright()
+            .args(["run", "d/p"])
+            .env("LAKEWRIGHT_LOG", "run=info")
+            .current_dir(merging.path())
+            .output()
+            .expect("the binary ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        if told.contains("merging again") {
+            return merge;
+        }
+    }
+    panic!("in {MERGES} merges none met an append");
+}
+
+#[test]
+fn a_table_that_was_made_again_is_not_merged_into() {
+    let lake = Scene::with(&[]);
+    let mode = "{ merge: { key: [id] } }";
+    let (one, other) = (project(&lake, mode), project(&lake, mode));
+    rows(&one, (0..10).map(|id| (id, 0)));
+    // Whoever is second finds a table that was not there when it began; it may end well only with all rows.
+    rows(&other, (10..20).map(|id| (id, 0)));
+    let (first, second) = (one.start(&["run", "d/p"]), other.start(&["run", "d/p"]));
+    let ended = [first, second].map(|child| child.wait_with_output().unwrap().status.success());
+    let good = ended.iter().filter(|good| **good).count();
+    assert!(good >= 1);
+    let rows = one.query("SELECT count(*), count(DISTINCT id) FROM d.t");
+    let count = 10 * good;
+    assert_eq!(rows, [format!("{count},{count}")]);
+}
