@@ -9,8 +9,6 @@ use crate::services;
 
 const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
 
-/// The pause between two appends: one after the other without any would never let a merge through.
-const PAUSE: Duration = Duration::from_millis(700);
 /// Rows that each append adds.
 const ADDED: u64 = 10;
 /// Merges tried until one has met an append.
@@ -46,40 +44,44 @@ fn rows(scene: &Scene, rows: impl Iterator<Item = (u64, u64)>) {
     scene.write("data/rows.csv", &file);
 }
 
-#[test]
-fn a_merge_that_meets_another_commit_is_done_again() {
-    for write in ["copy_on_write", "merge_on_read"] {
-        let lake = Scene::with(&[]);
-        let mode = format!("{{ merge: {{ key: [id], write: {write} }} }}");
-        let (merging, appending) = (project(&lake, &mode), project(&lake, "append"));
-        rows(&merging, (0..20_000).map(|id| (id, 0)));
-        merging.good(&["run", "d/p"]);
-        let done = AtomicBool::new(false);
-        let (merges, appends) = std::thread::scope(|scope| {
-            let appends = scope.spawn(|| {
-                let mut appends = 0;
-                while !done.load(Ordering::Relaxed) {
-                    let first = 1_000_000 + appends * ADDED;
-                    rows(&appending, (first..first + ADDED).map(|id| (id, 1)));
-                    appending.good(&["run", "d/p"]);
-                    appends += 1;
-                    std::thread::sleep(PAUSE);
-                }
-                appends
-            });
-            let _ends = Ends(&done);
-            let merges = merge_until_met(&merging);
-            done.store(true, Ordering::Relaxed);
-            (merges, appends.join().unwrap())
+/// Merges while another project appends, until `enough` is said of a merge that the log tells of; then all rows are there
+/// once. Ids that are merged are multiples of 4.
+fn both_write(
+    write: &str,
+    pause: Duration,
+    appended: fn(u64) -> u64,
+    enough: fn(u64, &str) -> bool,
+) {
+    let lake = Scene::with(&[]);
+    let mode = format!("{{ merge: {{ key: [id], write: {write} }} }}");
+    let (merging, appending) = (project(&lake, &mode), project(&lake, "append"));
+    rows(&merging, (0..20_000).map(|id| (4 * id, 0)));
+    merging.good(&["run", "d/p"]);
+    let done = AtomicBool::new(false);
+    let (merges, appends) = std::thread::scope(|scope| {
+        let appends = scope.spawn(|| {
+            let mut appends = 0;
+            while !done.load(Ordering::Relaxed) {
+                let first = appends * ADDED;
+                rows(&appending, (first..first + ADDED).map(|n| (appended(n), 1)));
+                appending.good(&["run", "d/p"]);
+                appends += 1;
+                std::thread::sleep(pause);
+            }
+            appends
         });
-        println!("{write}: {merges} merges, {appends} appends");
-        // Each merge updates every second row and adds one.
-        let count = 20_000 + merges + appends * ADDED;
-        let sum = 10_000 * merges + merges * (merges + 1) / 2 + appends * ADDED;
-        let sql = "SELECT count(*), count(DISTINCT id), sum(v) FROM d.t";
-        assert_eq!(merging.query(sql), [format!("{count},{count},{sum}")]);
-        lake.readers_agree();
-    }
+        let _ends = Ends(&done);
+        let merges = merge_until(&merging, enough);
+        done.store(true, Ordering::Relaxed);
+        (merges, appends.join().unwrap())
+    });
+    println!("{write}: {merges} merges, {appends} appends");
+    // Each merge updates every second row and adds one.
+    let count = 20_000 + merges + appends * ADDED;
+    let sum = 10_000 * merges + merges * (merges + 1) / 2 + appends * ADDED;
+    let sql = "SELECT count(*), count(DISTINCT id), sum(v) FROM d.t";
+    assert_eq!(merging.query(sql), [format!("{count},{count},{sum}")]);
+    lake.readers_agree();
 }
 
 /// Says that it is done when it goes, also where a test fails.
@@ -91,11 +93,11 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Merges until a merge was done again, since an append was faster; how many merges that were.
-fn merge_until_met(merging: &Scene) -> u64 {
+/// Merges until it is enough; how many merges that were.
+fn merge_until(merging: &Scene, enough: fn(u64, &str) -> bool) -> u64 {
     for merge in 1..=MERGES {
-        let changed = (0..20_000).step_by(2).map(|id| (id, merge));
-        rows(merging, changed.chain([(20_000 + merge, merge)]));
+        let changed = (0..20_000).step_by(2).map(|id| (4 * id, merge));
+        rows(merging, changed.chain([(4 * (20_000 + merge), merge)]));
         let output = services::lakewright()
             .args(["run", "d/p"])
             .env("LAKEWRIGHT_LOG", "run=info")
@@ -104,11 +106,40 @@ fn merge_until_met(merging: &Scene) -> u64 {
             .expect("the binary ends");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
-        if told.contains("merging again") {
+        if enough(merge, &told) {
             return merge;
         }
     }
-    panic!("in {MERGES} merges none met an append");
+    panic!("{MERGES} merges were not enough");
+}
+
+#[test]
+fn a_merge_that_meets_other_keys_of_its_range_is_done_again() {
+    for write in ["copy_on_write", "merge_on_read"] {
+        // Between two appends there is time for a merge.
+        let pause = Duration::from_millis(700);
+        both_write(
+            write,
+            pause,
+            |n| 4 * n + 1,
+            |_, told| told.contains("merging again"),
+        );
+    }
+}
+
+#[test]
+fn appends_of_keys_elsewhere_do_not_hold_a_merge_up() {
+    for write in ["copy_on_write", "merge_on_read"] {
+        both_write(
+            write,
+            Duration::from_millis(250),
+            |n| 1_000_000 + n,
+            |merge, told| {
+                assert!(!told.contains("merging again"), "{told}");
+                merge == 4
+            },
+        );
+    }
 }
 
 #[test]

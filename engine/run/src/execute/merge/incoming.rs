@@ -32,7 +32,7 @@ pub(super) struct Incoming {
     /// The table's columns that the rows have, in its types, and [`DELETES`].
     pub(super) schema: SchemaRef,
     pub(super) rows: Spool,
-    pub(super) keys: Keys,
+    pub(super) keys: Arc<Keys>,
     watermarks_of: Vec<StepName>,
     /// How far the table told, when the rows began to come, that each of `watermarks_of` was read.
     pub(super) read_before: Vec<Option<String>>,
@@ -147,10 +147,11 @@ impl Attempt<'_> {
             merge: merge.clone(),
             schema,
             rows,
-            keys: keys
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .finish(),
+            keys: Arc::new(
+                keys.into_inner()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .finish(),
+            ),
             watermarks_of: load.watermarks_of.clone(),
             read_before,
         })

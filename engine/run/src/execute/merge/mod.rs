@@ -125,7 +125,7 @@ impl Attempt<'_> {
         let merge = &incoming.merge;
         let every_file = merge.deletes == Deletes::ByAbsence;
         let keys = (!every_file).then_some(&incoming.keys);
-        let candidates = stage.candidates(&merge.key, keys).await?;
+        let candidates = stage.candidates(&merge.key, keys.map(Arc::as_ref)).await?;
         let (some, all) = candidates.count();
         tracing::debug!(step = %incoming.step, files = some, of = all, "files that may hold a key");
         let session = self.engine.session()?;
@@ -183,7 +183,10 @@ impl Attempt<'_> {
         let alone = Arc::into_inner(stage)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
         let changed = whole.changed;
-        Ok((alone.merged(written, touched, changed), changed))
+        Ok((
+            alone.merged(written, touched, changed, keys.cloned()),
+            changed,
+        ))
     }
 
     /// Writes the files again that have changes, some by each worker.

@@ -4,6 +4,7 @@
 //! table is now, try, and on a lost reply look again before anything else is said. Knows nothing of how files were
 //! written.
 
+mod apart;
 mod snapshot;
 mod summary;
 mod target;
@@ -113,7 +114,17 @@ pub(super) async fn commit(
             let ours = tries.unknown.contains(&snapshot.snapshot_id());
             return Ok(Committed::of(snapshot, !ours));
         }
-        target = match target.rebased(now, op.policy) {
+        if let (Some(now), ConflictPolicy::KeysApart(keys)) = (&now, &op.policy) {
+            match apart::apart(target.base(), now, keys).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let moved = "the table was changed by somebody else";
+                    return Err(tries.end(target.moved(moved)));
+                }
+                Err(error) => return Err(tries.end(error)),
+            }
+        }
+        target = match target.rebased(now, &op.policy) {
             Ok(target) => target,
             Err(error) => return Err(tries.end(error)),
         };

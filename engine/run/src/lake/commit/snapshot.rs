@@ -17,6 +17,7 @@ use super::summary;
 use super::target::Target;
 use crate::lake::failure::failed;
 use crate::lake::files::LiveFile;
+use crate::lake::merge::Keys;
 
 /// Which files of the table go.
 #[derive(Clone, Debug)]
@@ -41,6 +42,15 @@ pub(in crate::lake) struct RemovedFiles {
 }
 
 impl RemovedFiles {
+    /// Whether a manifest may list one of them. Where one of theirs is gone, its files were listed anew, in any.
+    fn may_be_in(&self, manifest: &str, listed: &HashSet<&str>) -> bool {
+        let moved = self
+            .manifests
+            .iter()
+            .any(|known| !listed.contains(known.as_str()));
+        moved || self.manifests.contains(manifest)
+    }
+
     /// Takes out one more file.
     pub(in crate::lake) fn insert(&mut self, file: &LiveFile) {
         self.paths.insert(file.file.file_path().to_owned());
@@ -49,12 +59,14 @@ impl RemovedFiles {
 }
 
 /// What happens when the table moved since the operation was planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(in crate::lake) enum ConflictPolicy {
     /// It goes on top of what is there now.
     Rebase,
     /// It fails.
     FailIfMoved,
+    /// It goes on top of what is there now where files only came, none of which can hold one of these keys.
+    KeysApart(Arc<Keys>),
 }
 
 /// A delete file that comes.
@@ -192,6 +204,11 @@ impl Producer<'_> {
             .load()
             .await
             .map_err(unreadable())?;
+        let listed: HashSet<&str> = list
+            .entries()
+            .iter()
+            .map(|manifest| manifest.manifest_path.as_str())
+            .collect();
         let mut found = 0;
         for manifest in list.entries() {
             // One that lists only files removed earlier has said all it has to say.
@@ -209,7 +226,7 @@ impl Producer<'_> {
                     self.drop(manifest, |file| gone.contains(file.partition()))
                         .await?;
                 }
-                Removal::Files(gone) if gone.manifests.contains(&manifest.manifest_path) => {
+                Removal::Files(gone) if gone.may_be_in(&manifest.manifest_path, &listed) => {
                     found += self
                         .drop(manifest, |file| gone.paths.contains(file.file_path()))
                         .await?;

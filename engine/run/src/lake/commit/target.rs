@@ -133,7 +133,7 @@ impl Target {
     }
 
     /// The same target on what the table is now, where the operation and the columns written allow it.
-    pub(super) fn rebased(self, now: Option<Table>, policy: ConflictPolicy) -> Result<Self> {
+    pub(super) fn rebased(self, now: Option<Table>, policy: &ConflictPolicy) -> Result<Self> {
         let (base, now) = match (&self.base, now) {
             (None, None) => return Ok(self),
             (None, Some(_)) => {
@@ -155,7 +155,7 @@ impl Target {
                 .retry(false));
         }
         let moved = current(Some(base)) != current(Some(&now));
-        if moved && policy == ConflictPolicy::FailIfMoved {
+        if moved && matches!(policy, ConflictPolicy::FailIfMoved) {
             return Err(self.moved("the table was changed by somebody else"));
         }
         let same_columns = was.current_schema_id() == is.current_schema_id()
@@ -169,7 +169,7 @@ impl Target {
         Self::existing(id, now, evolved)
     }
 
-    fn moved(&self, message: &str) -> Error {
+    pub(super) fn moved(&self, message: &str) -> Error {
         Error::new(ErrorKind::Conflict, message)
             .with("table", &self.id)
             .help("run the pipeline again: it reads the table as it is now")

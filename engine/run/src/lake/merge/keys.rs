@@ -4,6 +4,7 @@
 //! hold none of the keys; a file that is not named surely holds none.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -26,6 +27,12 @@ const MAX_PARTITIONS: usize = 10_000;
 
 /// Where the keys of rows lie.
 pub struct Keys(SeenKeys);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({} columns)", self.0.columns.len())
+    }
+}
 
 /// Where the keys of the rows seen so far lie.
 pub struct SeenKeys {
@@ -72,7 +79,7 @@ impl SeenKeys {
 
 impl Keys {
     /// Whether a file can hold a row with one of the keys.
-    pub(super) fn may_be_in(&self, file: &LiveFile) -> bool {
+    pub(in crate::lake) fn may_be_in(&self, file: &LiveFile) -> bool {
         let Self(seen) = self;
         seen.columns.iter().all(|column| column.meets(&file.file))
             && seen.partitions.as_ref().is_none_or(|partitions| {

@@ -175,12 +175,14 @@ impl TableStage {
             .await
     }
 
-    /// Ends a merge: these files come, those that were touched change.
+    /// Ends a merge: these files come, those that were touched change. Others may commit files meanwhile that cannot hold
+    /// one of `keys`; nothing at all where they are `None`.
     pub fn merged(
         self,
         written: Vec<WrittenFiles>,
         touched: Vec<Touched>,
         changed: ChangedRows,
+        keys: Option<Arc<Keys>>,
     ) -> Staged {
         let Touched {
             removed,
@@ -198,8 +200,7 @@ impl TableStage {
         } else {
             Removal::Files(removed)
         };
-        // What others commit meanwhile may hold the same keys.
-        let policy = ConflictPolicy::FailIfMoved;
+        let policy = keys.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::KeysApart);
         self.ended(
             operation,
             (added, added_deletes),
