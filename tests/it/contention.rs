@@ -143,7 +143,7 @@ fn appends_of_keys_elsewhere_do_not_hold_a_merge_up() {
 }
 
 #[test]
-fn a_table_that_was_made_again_is_not_merged_into() {
+fn of_two_merges_that_make_a_table_none_loses_the_rows_of_the_other() {
     let lake = Scene::with(&[]);
     let mode = "{ merge: { key: [id] } }";
     let (one, other) = (project(&lake, mode), project(&lake, mode));

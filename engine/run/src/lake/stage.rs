@@ -249,14 +249,7 @@ fn paths(op: &SnapshotOp) -> Vec<String> {
 /// A write onto a table that is there.
 fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
     let metadata = table.metadata();
-    if metadata.format_version() != FormatVersion::V2 {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "only tables of format 2 can be written",
-        )
-        .with("table", &request.table)
-        .with("format", metadata.format_version()));
-    }
+    commit::require_format(metadata, &request.table)?;
     let now = metadata.current_snapshot_id();
     if request.mode == WriteMode::Replace
         && request.base_snapshot.is_some_and(|base| Some(base) != now)

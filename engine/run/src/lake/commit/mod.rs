@@ -19,7 +19,9 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use uuid::Uuid;
 
-pub(super) use self::snapshot::{AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp};
+pub(super) use self::snapshot::{
+    AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, require_format,
+};
 pub(super) use self::target::Target;
 use super::catalog::{Catalog, Change, CommitError};
 use super::history;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{
-    DataFile, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, Operation, PartitionSpec, PartitionSpecRef, SchemaRef, Snapshot,
-    SnapshotSummaryCollector, Struct, Summary, TableMetadata,
+    DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, PartitionSpecRef, SchemaRef,
+    Snapshot, SnapshotSummaryCollector, Struct, Summary, TableMetadata,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::summary;
 use super::target::Target;
 use crate::lake::failure::failed;
 use crate::lake::files::LiveFile;
+use crate::lake::id::TableId;
 use crate::lake::merge::Keys;
 
 /// Which files of the table go.
@@ -107,9 +108,24 @@ pub(super) struct Produced {
     pub(super) written: Vec<String>,
 }
 
+/// Only tables of format 2 can be written.
+pub(in crate::lake) fn require_format(metadata: &TableMetadata, table: &TableId) -> Result<()> {
+    if metadata.format_version() == FormatVersion::V2 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "only tables of format 2 can be written",
+    )
+    .with("table", table)
+    .with("format", metadata.format_version()))
+}
+
 /// Writes the manifests of an operation on a target.
 pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced> {
     let metadata = target.metadata();
+    // Somebody else may have raised it since the write began.
+    require_format(metadata, target.id())?;
     let mut producer = Producer {
         target,
         metadata,
