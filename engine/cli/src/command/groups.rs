@@ -13,8 +13,8 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ),
     ("Run pipelines", &["plan", "run", "runs"]),
     (
-        "Look at tables, and take them back",
-        &["query", "history", "diff", "tag", "rollback"],
+        "Look at tables, and take care of them",
+        &["query", "history", "diff", "tag", "rollback", "maintain"],
     ),
     ("Look around", &["doctor", "help"]),
 ];

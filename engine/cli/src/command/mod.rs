@@ -12,6 +12,7 @@ mod explain;
 mod groups;
 mod history;
 mod init;
+mod maintain;
 mod plan;
 mod project;
 mod query;
@@ -26,6 +27,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+pub(crate) use self::maintain::Outcome;
 use crate::exit::{CODES, Failure};
 use crate::logging::{self, LogFormat};
 use crate::screen;
@@ -93,6 +95,7 @@ enum Command {
     Diff(diff::Diff),
     Tag(tag::Tag),
     Rollback(rollback::Rollback),
+    Maintain(maintain::Maintain),
     Doctor(doctor::Doctor),
 }
 
@@ -143,6 +146,7 @@ impl Invocation {
             Command::Diff(diff) => diff.execute().await,
             Command::Tag(tag) => tag.execute().await,
             Command::Rollback(rollback) => rollback.execute().await,
+            Command::Maintain(maintain) => maintain.execute().await,
             Command::Doctor(doctor) => doctor.execute().await,
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod dot;
 pub(crate) mod error;
 pub(crate) mod history;
+pub(crate) mod maintain;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod report;

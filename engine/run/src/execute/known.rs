@@ -11,7 +11,7 @@ use spec::plan::{Action, PlannedWindow};
 use super::executor::Attempt;
 use super::rows::Rows;
 use crate::open::table_id;
-use crate::query::{from_datafusion, stream_table};
+use crate::query::{from_datafusion, quoted, stream_table};
 use crate::watermark;
 
 impl Attempt<'_> {
@@ -73,11 +73,6 @@ impl Attempt<'_> {
                 .find_map(|input| self.window_above(input)),
         }
     }
-}
-
-/// A name that SQL takes as it is.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The condition on the table's rows that can be met again: those from the window's start on, and those that have no

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::Engine;
 use crate::lake::{At, DiffFiles, Moment, PairedColumn, SnapshotDiff, TableId};
-use crate::query::{Session, from_datafusion};
+use crate::query::{Session, from_datafusion, quoted};
 
 /// The most rows of a batch that is given out.
 const BATCH_ROWS: usize = 8192;
@@ -271,9 +271,4 @@ fn sql(columns: &[PairedColumn], names: &[String], key: &[String]) -> String {
 fn list(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     names.join(", ")
-}
-
-/// A name that SQL takes as it is.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

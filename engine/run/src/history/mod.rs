@@ -86,7 +86,10 @@ impl Engine {
     }
 
     /// The loads of the project that write a table, each with its step and pipeline.
-    fn loads_of(&self, table: &TableId) -> impl Iterator<Item = (&Pipeline, &Step, &Load)> {
+    pub(crate) fn loads_of(
+        &self,
+        table: &TableId,
+    ) -> impl Iterator<Item = (&Pipeline, &Step, &Load)> {
         let loads = self.project().pipelines.values().flat_map(|pipeline| {
             let steps = pipeline.steps.iter();
             steps.filter_map(move |step| match &step.kind {

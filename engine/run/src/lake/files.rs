@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use connectors::Result;
-use iceberg::spec::{DataFile, ManifestContentType, PartitionSpecRef, SchemaRef, SnapshotRef};
+use connectors::{Error, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{
+    DataFile, ManifestContentType, ManifestFile, PartitionSpecRef, SchemaRef, SnapshotRef,
+};
 use iceberg::table::Table;
 
 use super::failure::failed;
+
+/// Manifests asked for at the same time.
+const MANIFESTS_AT_ONCE: usize = 8;
 
 /// A file of a snapshot.
 #[derive(Clone, Debug)]
@@ -38,13 +44,19 @@ pub(super) async fn live_files(table: &Table, snapshot: Option<&SnapshotRef>) ->
     };
     let unlisted = || failed("the files of the table cannot be listed");
     let list = table.manifest_list_reader(snapshot).load().await;
-    for manifest in list.map_err(unlisted())?.entries() {
+    let list = list.map_err(unlisted())?;
+    let load = async |manifest: &ManifestFile| {
         let loaded = manifest.load_manifest(table.file_io()).await;
+        Ok::<_, Error>((manifest.clone(), loaded.map_err(unlisted())?))
+    };
+    let loaded = stream::iter(list.entries()).map(load);
+    let mut loaded = loaded.buffered(MANIFESTS_AT_ONCE).boxed();
+    while let Some((manifest, loaded)) = loaded.try_next().await? {
         let files = match manifest.content {
             ManifestContentType::Data => &mut live.data,
             ManifestContentType::Deletes => &mut live.deletes,
         };
-        let (entries, own) = loaded.map_err(unlisted())?.into_parts();
+        let (entries, own) = loaded.into_parts();
         let spec = Arc::new(own.partition_spec().clone());
         for entry in entries {
             if entry.is_alive() {

@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use iceberg::spec::{SnapshotRef, TableMetadata};
+use iceberg::spec::{Operation, SnapshotRef, TableMetadata};
+
+use super::expired;
 
 const RUN: &str = "lakewright.run-id";
 const PIPELINE: &str = "lakewright.pipeline";
 const FINGERPRINT: &str = "lakewright.fingerprint";
+const MAINTENANCE: &str = "lakewright.maintenance-id";
 const WATERMARK: &str = "lakewright.watermark.";
 const INSERTED: &str = "lakewright.rows-inserted";
 const UPDATED: &str = "lakewright.rows-updated";
@@ -43,6 +46,11 @@ impl Stamp {
         }
         properties
     }
+}
+
+/// What a commit of maintenance remembers: not a run, but enough to find it again when the reply was lost.
+pub(super) fn maintenance(id: &str) -> HashMap<String, String> {
+    HashMap::from([(MAINTENANCE.to_owned(), id.to_owned())])
 }
 
 /// How many rows a merge changed.
@@ -110,7 +118,7 @@ pub(super) fn lineage(metadata: &TableMetadata) -> impl Iterator<Item = &Snapsho
 }
 
 /// A snapshot and those it was made on, newest first, as far back as they have not expired.
-fn lineage_of<'a>(
+pub(super) fn lineage_of<'a>(
     metadata: &'a TableMetadata,
     snapshot: Option<&'a SnapshotRef>,
 ) -> impl Iterator<Item = &'a SnapshotRef> {
@@ -132,9 +140,29 @@ pub(super) fn made_by(snapshot: &SnapshotRef) -> Option<(&str, &str)> {
     Some((run, property(snapshot, PIPELINE)?.as_str()))
 }
 
-/// The snapshot this run made, where it is part of `main`.
+/// The snapshot this run, or work of maintenance, made, where it is part of `main`.
 pub(super) fn committed<'a>(metadata: &'a TableMetadata, run: &str) -> Option<&'a SnapshotRef> {
-    lineage(metadata).find(|snapshot| property(snapshot, RUN).is_some_and(|found| found == run))
+    let by = |snapshot: &SnapshotRef, key| property(snapshot, key).is_some_and(|id| id == run);
+    lineage(metadata).find(|snapshot| by(snapshot, RUN) || by(snapshot, MAINTENANCE))
+}
+
+/// Whether `to` has the very rows of `from`: on the way files were at most written anew.
+pub(super) fn same_rows(metadata: &TableMetadata, from: Option<i64>, to: Option<i64>) -> bool {
+    if from == to {
+        return true;
+    }
+    let Some(newest) = to.and_then(|to| metadata.snapshot_by_id(to)) else {
+        return false;
+    };
+    for snapshot in lineage_of(metadata, Some(newest)) {
+        if Some(snapshot.snapshot_id()) == from {
+            return true;
+        }
+        if snapshot.summary().operation != Operation::Replace {
+            return false;
+        }
+    }
+    false
 }
 
 /// The newest watermark of a step of a pipeline.
@@ -153,19 +181,25 @@ pub(super) fn watermark_of(
     lineage_of(metadata, snapshot)
         .filter(|snapshot| property(snapshot, PIPELINE).is_some_and(|found| found == pipeline))
         .find_map(|snapshot| property(snapshot, &key).cloned())
+        .or_else(|| expired::watermark(metadata, pipeline, step))
 }
 
 /// The newest of our runs.
 pub(super) fn last_run(metadata: &TableMetadata) -> Option<LastRun> {
-    let of = |snapshot: &SnapshotRef, key| property(snapshot, key).cloned().unwrap_or_default();
-    let snapshot = lineage(metadata).find(|snapshot| property(snapshot, RUN).is_some())?;
+    let found = lineage(metadata).find_map(run_of);
+    found.or_else(|| expired::last_run(metadata))
+}
+
+/// What a snapshot says of the run that made it.
+pub(super) fn run_of(snapshot: &SnapshotRef) -> Option<LastRun> {
+    let of = |key| property(snapshot, key).cloned();
     let watermarks = snapshot.summary().additional_properties.iter();
     Some(LastRun {
         snapshot_id: snapshot.snapshot_id(),
         committed_ms: snapshot.timestamp_ms(),
-        run: of(snapshot, RUN),
-        pipeline: of(snapshot, PIPELINE),
-        fingerprint: of(snapshot, FINGERPRINT),
+        run: of(RUN)?,
+        pipeline: of(PIPELINE).unwrap_or_default(),
+        fingerprint: of(FINGERPRINT).unwrap_or_default(),
         watermarks: watermarks
             .filter_map(|(key, value)| {
                 Some((key.strip_prefix(WATERMARK)?.to_owned(), value.clone()))

@@ -6,10 +6,12 @@
 mod catalog;
 mod commit;
 mod diff;
+mod expired;
 mod failure;
 mod files;
 mod history;
 mod id;
+mod maintain;
 mod merge;
 mod options;
 mod partition;
@@ -31,6 +33,10 @@ pub use self::commit::Committed;
 pub use self::diff::{DiffFiles, PairedColumn, SnapshotDiff};
 pub use self::history::{ChangedRows, LastRun, Stamp};
 pub use self::id::TableId;
+pub use self::maintain::{
+    Bin, Compaction, CompactionRules, Expired, ExpiryRules, OrphanRules, Orphans, SetAside,
+    SortedBy,
+};
 pub use self::merge::{
     Candidates, DELETES, FILE, GoneRows, Keys, POSITION, SeenKeys, TableTypes, Touched,
 };

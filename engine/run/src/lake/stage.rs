@@ -11,9 +11,11 @@ use iceberg::spec::{DataFile, FormatVersion, Operation, Schema, SortOrder};
 use iceberg::table::Table;
 
 use super::catalog::Catalog;
-use super::commit::{self, AddedDelete, Committed, ConflictPolicy, Removal, SnapshotOp, Target};
+use super::commit::{
+    self, AddedDelete, Committed, ConflictPolicy, Merging, Removal, SnapshotOp, Target,
+};
 use super::failure::failed;
-use super::history::{ChangedRows, Stamp};
+use super::history::{self, ChangedRows, Stamp};
 use super::id::TableId;
 use super::partition;
 use super::schema::{self, OnSchemaChange, TableChange};
@@ -140,6 +142,26 @@ impl TableStage {
         })
     }
 
+    /// A write onto a table as it is here, with its own columns.
+    pub(super) fn onto(
+        catalog: Arc<dyn Catalog>,
+        id: TableId,
+        table: Table,
+        sort: &SortOrder,
+        target_file_bytes: u64,
+    ) -> Result<Self> {
+        let target = Target::existing(id, table, None)?;
+        let (metadata, file_io) = (target.metadata(), target.file_io().clone());
+        let shape = Shape::of(metadata, file_io, sort, target_file_bytes)?;
+        Ok(Self {
+            catalog,
+            target,
+            shape: Arc::new(shape),
+            mode: WriteMode::Append,
+            writers: AtomicUsize::new(0),
+        })
+    }
+
     /// A writer; several may write at the same time.
     pub fn writer(&self) -> Result<StageWriter> {
         let number = self.writers.fetch_add(1, Ordering::Relaxed);
@@ -154,15 +176,11 @@ impl TableStage {
             .collect();
         let (operation, removal, policy) = match self.mode {
             WriteMode::Append => (Operation::Append, Removal::None, ConflictPolicy::Rebase),
-            WriteMode::Replace => (
-                Operation::Overwrite,
-                Removal::All,
-                ConflictPolicy::FailIfMoved,
-            ),
+            WriteMode::Replace => (Operation::Overwrite, Removal::All, ConflictPolicy::SameRows),
             WriteMode::ReplacePartitions => (
                 Operation::Overwrite,
                 Removal::Partitions(files.iter().map(|file| file.partition().clone()).collect()),
-                ConflictPolicy::FailIfMoved,
+                ConflictPolicy::SameRows,
             ),
             WriteMode::Merge => (
                 Operation::Append,
@@ -189,6 +207,7 @@ impl TableStage {
             added_deletes,
             removal,
             policy,
+            merging: None,
             properties: HashMap::new(),
             now_ms: 0,
         };
@@ -227,8 +246,25 @@ impl Staged {
         let changed = self.changed.map(ChangedRows::properties);
         self.op.properties.extend(changed.into_iter().flatten());
         self.op.now_ms = stamp.now_ms;
+        self.commit_as(&stamp.run).await
+    }
+
+    /// The same for work that is no run: it has an id of its own, by which it is found again.
+    pub async fn commit_maintenance(mut self, id: &str, now_ms: i64) -> Result<Committed> {
+        self.op.properties = history::maintenance(id);
+        self.op.now_ms = now_ms;
+        self.commit_as(id).await
+    }
+
+    /// Merges small manifests in the same step.
+    pub(super) const fn merging(mut self, merging: Merging) -> Self {
+        self.op.merging = Some(merging);
+        self
+    }
+
+    async fn commit_as(self, run: &str) -> Result<Committed> {
         let file_io = self.target.file_io().clone();
-        let done = commit::commit(self.catalog.as_ref(), self.target, &self.op, &stamp.run).await;
+        let done = commit::commit(self.catalog.as_ref(), self.target, &self.op, run).await;
         let unused = match &done {
             Ok(committed) => committed.already,
             Err(not) => not.certain,
@@ -251,9 +287,8 @@ fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
     let metadata = table.metadata();
     commit::require_format(metadata, &request.table)?;
     let now = metadata.current_snapshot_id();
-    if request.mode == WriteMode::Replace
-        && request.base_snapshot.is_some_and(|base| Some(base) != now)
-    {
+    let differs = |base: &i64| !history::same_rows(metadata, Some(*base), now);
+    if request.mode == WriteMode::Replace && request.base_snapshot.as_ref().is_some_and(differs) {
         return Err(Error::new(
             ErrorKind::Conflict,
             "the table was changed since the run was planned",

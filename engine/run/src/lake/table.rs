@@ -7,6 +7,7 @@ use connectors::{Error, ErrorKind, Result};
 use datafusion::catalog::TableProvider;
 use iceberg::table::Table;
 
+use super::expired;
 use super::history::{self, LastRun};
 use super::id::TableId;
 use super::scan::LakeScan;
@@ -22,7 +23,9 @@ pub struct LakeTable {
 
 impl LakeTable {
     pub(super) fn new(id: TableId, table: Table) -> Result<Self> {
-        let arrow = schema::readable(table.metadata().current_schema())
+        let metadata = table.metadata();
+        expired::check(metadata).map_err(|error| error.with("table", &id))?;
+        let arrow = schema::readable(metadata.current_schema())
             .map_err(|error| error.with("table", &id))?;
         Ok(Self {
             id,
@@ -85,7 +88,9 @@ impl LakeTable {
 
     /// The snapshot this run made.
     pub fn committed(&self, run: &str) -> Option<i64> {
-        history::committed(self.table.metadata(), run).map(|snapshot| snapshot.snapshot_id())
+        let metadata = self.table.metadata();
+        let found = history::committed(metadata, run).map(|snapshot| snapshot.snapshot_id());
+        found.or_else(|| expired::committed(metadata, run))
     }
 
     /// The table's rows, for queries.

@@ -28,8 +28,8 @@ pub(crate) const FOREIGN_NAMESPACE: Code = Code {
 };
 pub(crate) const LAKE_ONLY: Code = Code {
     name: "lake-only",
-    explain: "`partition_by`, `sort_by`, `properties` and `target_file_size` say how a table of the lake is laid out. A load to \
-              a connection has no such thing: what its connector can be told stands in `options`.",
+    explain: "`partition_by`, `sort_by`, `properties`, `target_file_size` and `maintenance` say how a table of the lake is laid out and \
+              kept. A load to a connection has no such thing: what its connector can be told stands in `options`.",
 };
 
 pub(crate) const REPLACE_OF_A_PART: Code = Code {
@@ -142,6 +142,7 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
         (!written.sort_by.is_empty(), "sort_by"),
         (!written.properties.0.is_empty(), "properties"),
         (written.target_file_size.is_some(), "target_file_size"),
+        (written.maintenance.is_some(), "maintenance"),
     ];
     for (_, key) in layout.iter().filter(|(there, _)| *there) {
         let message = format!(

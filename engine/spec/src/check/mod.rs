@@ -15,6 +15,7 @@ mod increments;
 mod lake;
 mod lineage;
 mod load;
+mod maintenance;
 mod merge;
 mod name;
 mod options;
@@ -178,6 +179,7 @@ fn project(
             sealed.insert(pipeline.id.clone(), pipeline);
         }
     }
+    let maintenance = maintenance::tables(context, written, &names, &sealed);
     let project = Project {
         name: spec.name.value.clone(),
         environment: wanted.map(str::to_owned),
@@ -192,6 +194,7 @@ fn project(
             .map(|domain| (domain.name.clone(), domain))
             .collect(),
         pipelines: sealed,
+        maintenance,
     };
     Some((project, texts))
 }

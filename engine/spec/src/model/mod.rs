@@ -4,6 +4,7 @@
 //! positions or YAML (see `written` for what was written) and nothing of how things run.
 
 mod connection;
+mod maintenance;
 mod name;
 mod pipeline;
 mod project;
@@ -11,6 +12,7 @@ mod schedule;
 mod step;
 
 pub use connection::{Connection, Limits, TimeWindow};
+pub use maintenance::{Compact, Expire, Maintenance, Orphans};
 pub use name::{
     ColumnName, ConnectionName, DomainName, NameError, PipelineId, PipelineName, StepName, TableRef,
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Connection, ConnectionName, DomainName, Pipeline, PipelineId};
+use super::{Connection, ConnectionName, DomainName, Maintenance, Pipeline, PipelineId, TableRef};
 
 /// Everything a folder of specs says, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Project {
     pub domains: BTreeMap<DomainName, Domain>,
     /// Pipelines by `domain/name`.
     pub pipelines: BTreeMap<PipelineId, Pipeline>,
+    /// The tables of the lake that pipelines write, and how each is kept in shape.
+    pub maintenance: BTreeMap<TableRef, Maintenance>,
 }
 
 /// Where tables live: who keeps their pointers, and where their files are.

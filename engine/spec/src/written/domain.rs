@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::DefaultsSpec;
+use super::{DefaultsSpec, MaintenanceSpec};
 use crate::read::At;
 
 /// The word in `kind:`.
@@ -37,4 +37,7 @@ pub(crate) struct DomainSpec {
     /// What holds for every pipeline of the domain that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: Option<DefaultsSpec>,
+    /// How the domain's tables are kept in shape, where their load does not say otherwise.
+    #[serde(default)]
+    pub(crate) maintenance: Option<MaintenanceSpec>,
 }

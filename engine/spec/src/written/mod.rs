@@ -5,6 +5,7 @@
 
 mod connection;
 mod domain;
+mod maintenance;
 mod pipeline;
 mod project;
 mod secret;
@@ -12,6 +13,7 @@ mod step;
 
 pub(crate) use connection::{ConnectionSpec, LimitsSpec, WindowSpec};
 pub(crate) use domain::DomainSpec;
+pub(crate) use maintenance::{CompactSpec, ExpireSpec, MaintenanceSpec, OrphansSpec};
 pub(crate) use pipeline::{CatchupSpec, OverlapSpec, PipelineSpec, ScheduleSpec};
 pub(crate) use project::{
     CatalogSpec, DefaultsSpec, EnvironmentSpec, LakeSpec, ProjectSpec, RetrySpec, S3Spec,

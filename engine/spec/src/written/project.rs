@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretSpec;
+use super::{MaintenanceSpec, SecretSpec};
 use crate::read::{At, Named, Raw};
 
 /// The word in `kind:`.
@@ -38,6 +38,9 @@ pub(crate) struct ProjectSpec {
     /// What holds for every pipeline that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: Option<DefaultsSpec>,
+    /// How the lake's tables are kept in shape, where neither their load nor its domain says otherwise.
+    #[serde(default)]
+    pub(crate) maintenance: Option<MaintenanceSpec>,
     /// What is different in an environment, by its name.
     #[serde(default)]
     pub(crate) environments: Named<EnvironmentSpec>,

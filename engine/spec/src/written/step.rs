@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
+use super::MaintenanceSpec;
 use crate::read::{At, Named, Raw};
 
 /// A step: a name, and exactly one of `extract`, `transform`, `check`, `load`.
@@ -247,6 +248,9 @@ pub(crate) struct LoadSpec {
     /// What happens when the rows' columns differ from the table's.
     #[serde(default)]
     pub(crate) on_schema_change: Option<SchemaChangeSpec>,
+    /// How the table is kept in shape.
+    #[serde(default)]
+    pub(crate) maintenance: Option<MaintenanceSpec>,
     /// What the connector needs to know about this write; every connector has options of its own.
     #[serde(default)]
     pub(crate) options: Option<At<Raw>>,

@@ -12,11 +12,10 @@ use spec::plan::{PlannedLoad, PlannedStep};
 
 use super::{column, list, states, streams_of};
 use crate::execute::executor::Attempt;
-use crate::execute::known::quoted;
 use crate::execute::load::request_of;
 use crate::execute::rows::Rows;
 use crate::lake::{DELETES, Keys, SeenKeys, StageRequest, TableTypes, WriteMode};
-use crate::query::{RowCondition, Session, Spool};
+use crate::query::{RowCondition, Session, Spool, quoted};
 
 /// The column that tells how many rows have one key.
 const COUNT: &str = "__lakewright_count";

@@ -24,14 +24,13 @@ use uuid::Uuid;
 
 use self::incoming::Incoming;
 use super::executor::Attempt;
-use super::known::quoted;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
 use crate::lake::{
     Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged,
     Stamp, TableStage, Touched, WrittenFiles,
 };
-use crate::query::{Session, Spool, from_datafusion};
+use crate::query::{Session, Spool, from_datafusion, quoted};
 
 /// How often rows are merged again because somebody else committed first.
 const ATTEMPTS: u32 = 20;

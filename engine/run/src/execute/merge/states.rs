@@ -11,8 +11,8 @@ use connectors::{Error, ErrorKind, Result};
 use spec::model::{Deletes, IS_CURRENT, Merge, VALID_FROM, VALID_TO};
 
 use super::{column, list};
-use crate::execute::known::quoted;
 use crate::lake::DELETES;
+use crate::query::quoted;
 
 /// When an event happened, while states are worked out.
 const AT: &str = "__lakewright_at";

@@ -98,6 +98,11 @@ pub(super) trait Catalog: Send + Sync {
     /// Changes the table in one step, or not at all.
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError>;
 
+    /// Whether it hands out the keys to the files of one table.
+    fn hands_out_keys(&self) -> bool {
+        false
+    }
+
     /// Asks whether the catalog is there and what it is; one line for people.
     async fn probe(&self) -> Result<String>;
 

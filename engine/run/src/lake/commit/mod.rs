@@ -4,7 +4,8 @@
 //! table is now, try, and on a lost reply look again before anything else is said. Knows nothing of how files were
 //! written.
 
-mod apart;
+mod concerns;
+mod manifests;
 mod snapshot;
 mod summary;
 mod target;
@@ -19,11 +20,13 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use uuid::Uuid;
 
+pub(super) use self::manifests::Merging;
 pub(super) use self::snapshot::{
     AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, require_format,
 };
 pub(super) use self::target::Target;
 use super::catalog::{Catalog, Change, CommitError};
+use super::expired;
 use super::history;
 
 /// Tries of one commit.
@@ -54,6 +57,16 @@ impl Committed {
                 .unwrap_or_else(|| history::count(snapshot, "added-records")),
             files: history::count(snapshot, "added-data-files"),
             already,
+        }
+    }
+
+    /// Of a run whose snapshot has expired.
+    const fn long_ago(snapshot_id: i64) -> Self {
+        Self {
+            snapshot_id,
+            rows: 0,
+            files: 0,
+            already: true,
         }
     }
 }
@@ -116,15 +129,18 @@ pub(super) async fn commit(
             let ours = tries.unknown.contains(&snapshot.snapshot_id());
             return Ok(Committed::of(snapshot, !ours));
         }
-        if let (Some(now), ConflictPolicy::KeysApart(keys)) = (&now, &op.policy) {
-            match apart::apart(target.base(), now, keys).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let moved = "the table was changed by somebody else";
-                    return Err(tries.end(target.moved(moved)));
-                }
-                Err(error) => return Err(tries.end(error)),
+        let expired = now.as_ref();
+        let expired = expired.and_then(|table| expired::committed(table.metadata(), run));
+        if let Some(snapshot_id) = expired {
+            return Ok(Committed::long_ago(snapshot_id));
+        }
+        match concerns::none(target.base(), now.as_ref(), op).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let moved = "the table was changed by somebody else";
+                return Err(tries.end(target.moved(moved)));
             }
+            Err(error) => return Err(tries.end(error)),
         }
         target = match target.rebased(now, &op.policy) {
             Ok(target) => target,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
+use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
     ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, PartitionSpecRef, SchemaRef,
@@ -13,6 +14,7 @@ use iceberg::spec::{
 };
 use uuid::Uuid;
 
+use super::manifests::Merging;
 use super::summary;
 use super::target::Target;
 use crate::lake::failure::failed;
@@ -66,6 +68,10 @@ pub(in crate::lake) enum ConflictPolicy {
     Rebase,
     /// It fails.
     FailIfMoved,
+    /// It fails where rows have changed, and goes on top where files were only written anew.
+    SameRows,
+    /// It goes on top of what is there now where the files that go are all there, and no row of theirs was deleted.
+    SameFiles,
     /// It goes on top of what is there now where files only came, none of which can hold one of these keys.
     KeysApart(Arc<Keys>),
 }
@@ -96,6 +102,8 @@ pub(in crate::lake) struct SnapshotOp {
     pub(in crate::lake) removal: Removal,
     /// What happens when the table moved.
     pub(in crate::lake) policy: ConflictPolicy,
+    /// When small manifests are merged; as the table's properties say when `None`.
+    pub(in crate::lake) merging: Option<Merging>,
     /// What the summary says besides the counts.
     pub(in crate::lake) properties: HashMap<String, String>,
     /// The time of the commit, in milliseconds since 1970.
@@ -150,17 +158,19 @@ pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced
         }
     }
     producer.keep(&op.removal, op.spec_id).await?;
+    let merging = op.merging.unwrap_or_else(|| Merging::of_commits(metadata));
+    producer.merge_manifests(merging).await?;
     producer.finish(op).await
 }
 
 /// The work on one snapshot.
-struct Producer<'a> {
+pub(super) struct Producer<'a> {
     target: &'a Target,
     metadata: &'a TableMetadata,
-    snapshot_id: i64,
+    pub(super) snapshot_id: i64,
     commit: Uuid,
     written: Vec<String>,
-    manifests: Vec<ManifestFile>,
+    pub(super) manifests: Vec<ManifestFile>,
     summary: SnapshotSummaryCollector,
 }
 
@@ -214,7 +224,6 @@ impl Producer<'_> {
         else {
             return Ok(());
         };
-        let unreadable = || failed("the manifests of the table cannot be read");
         let list = base
             .manifest_list_reader(current)
             .load()
@@ -269,9 +278,9 @@ impl Producer<'_> {
         goes: impl Fn(&DataFile) -> bool,
     ) -> Result<usize> {
         let loaded = manifest
-            .load_manifest(self.target.file_io())
+            .load_manifest(self.file_io())
             .await
-            .map_err(failed("a manifest of the table cannot be read"))?;
+            .map_err(unreadable())?;
         let (entries, own) = loaded.into_parts();
         let alive = || entries.iter().filter(|entry| entry.is_alive());
         if !alive().any(|entry| goes(entry.data_file())) {
@@ -282,15 +291,12 @@ impl Producer<'_> {
         let mut writer = self.manifest(Arc::clone(own.schema()), &spec, manifest.content)?;
         let mut gone = 0;
         for entry in alive() {
-            let file = entry.data_file().clone();
-            let sequence = sequence_number(entry)?;
-            if !goes(&file) {
-                let by = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
-                writer
-                    .add_existing_file(file, by, sequence, entry.file_sequence_number)
-                    .map_err(unwritable())?;
+            if !goes(entry.data_file()) {
+                kept(&mut writer, entry)?;
                 continue;
             }
+            let file = entry.data_file().clone();
+            let sequence = sequence_number(entry)?;
             gone += 1;
             self.summary
                 .remove_file(&file, Arc::clone(own.schema()), Arc::clone(&spec));
@@ -313,8 +319,12 @@ impl Producer<'_> {
         .help("write the table once with `mode: replace`: its partitions can be replaced from then on")
     }
 
+    pub(super) const fn file_io(&self) -> &FileIO {
+        self.target.file_io()
+    }
+
     /// Opens a manifest.
-    fn manifest(
+    pub(super) fn manifest(
         &mut self,
         schema: SchemaRef,
         spec: &PartitionSpec,
@@ -386,8 +396,21 @@ impl Producer<'_> {
     }
 }
 
-fn unwritable() -> impl FnOnce(iceberg::Error) -> Error {
+pub(super) fn unwritable() -> impl FnOnce(iceberg::Error) -> Error {
     failed("the manifests of the table cannot be written")
+}
+
+pub(super) fn unreadable() -> impl FnOnce(iceberg::Error) -> Error {
+    failed("the manifests of the table cannot be read")
+}
+
+/// Lists a file that stays, as it was listed.
+pub(super) fn kept(writer: &mut ManifestWriter, entry: &ManifestEntry) -> Result<()> {
+    let by = entry.snapshot_id().ok_or_else(|| unnumbered(entry))?;
+    let (file, sequence) = (entry.data_file().clone(), sequence_number(entry)?);
+    writer
+        .add_existing_file(file, by, sequence, entry.file_sequence_number)
+        .map_err(unwritable())
 }
 
 fn sequence_number(entry: &ManifestEntry) -> Result<i64> {

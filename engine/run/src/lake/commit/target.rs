@@ -15,6 +15,7 @@ use super::current;
 use super::snapshot::ConflictPolicy;
 use crate::lake::catalog::Draft;
 use crate::lake::failure::failed;
+use crate::lake::history;
 use crate::lake::id::TableId;
 
 /// The table a stage writes for.
@@ -155,7 +156,17 @@ impl Target {
                 .retry(false));
         }
         let moved = current(Some(base)) != current(Some(&now));
-        if moved && matches!(policy, ConflictPolicy::FailIfMoved) {
+        let differs = match policy {
+            ConflictPolicy::FailIfMoved => moved,
+            ConflictPolicy::SameRows => {
+                !history::same_rows(is, current(Some(base)), current(Some(&now)))
+            }
+            // The commit has looked.
+            ConflictPolicy::Rebase | ConflictPolicy::KeysApart(_) | ConflictPolicy::SameFiles => {
+                false
+            }
+        };
+        if differs {
             return Err(self.moved("the table was changed by somebody else"));
         }
         let same_columns = was.current_schema_id() == is.current_schema_id()

@@ -142,6 +142,7 @@ async fn run(catalog: &Scripted) -> Result<super::Committed, NotCommitted> {
     };
     let op = SnapshotOp {
         added_deletes: Vec::new(),
+        merging: None,
         operation: Operation::Append,
         added: Vec::new(),
         spec_id: 0,

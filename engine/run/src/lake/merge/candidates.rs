@@ -49,18 +49,18 @@ pub struct Candidates {
 
 /// A data file, and which of its rows are gone already.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) live: LiveFile,
+pub(in crate::lake) struct Candidate {
+    pub(in crate::lake) live: LiveFile,
     /// Delete files that take rows from it and from no other.
-    pub(super) own_deletes: Vec<LiveFile>,
-    pub(super) gone: RoaringTreemap,
+    pub(in crate::lake) own_deletes: Vec<LiveFile>,
+    pub(in crate::lake) gone: RoaringTreemap,
     task: FileScanTask,
 }
 
 impl Candidates {
     /// Those of a table as it is in `table`, read with the columns of `schema`, which may be newer. `keys` are `None`
     /// where every file is one.
-    pub(super) async fn of(
+    pub(in crate::lake) async fn of(
         id: &TableId,
         table: Option<&Table>,
         schema: &IcebergSchemaRef,
@@ -136,8 +136,17 @@ impl Candidates {
         (self.files.len(), self.all)
     }
 
-    pub(super) fn files(&self) -> &[Arc<Candidate>] {
+    pub(in crate::lake) fn files(&self) -> &[Arc<Candidate>] {
         &self.files
+    }
+
+    /// Those of these numbers, which are numbered anew.
+    pub(in crate::lake) fn some(&self, numbers: &[u32]) -> Self {
+        let of = |number: &u32| self.files.get(*number as usize).cloned();
+        Self {
+            files: numbers.iter().filter_map(of).collect(),
+            ..self.clone()
+        }
     }
 
     pub(super) const fn arrow(&self) -> &SchemaRef {

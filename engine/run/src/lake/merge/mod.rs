@@ -19,6 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataFile, Operation};
 use roaring::RoaringTreemap;
 
+pub(super) use self::candidates::Candidate;
 pub use self::candidates::{Candidates, FILE, POSITION};
 pub use self::keys::{Keys, SeenKeys};
 use super::commit::{AddedDelete, ConflictPolicy, Removal, RemovedFiles};

@@ -62,7 +62,7 @@ impl LakeTable {
 }
 
 /// The references in a table's metadata, which the library keeps to itself but for their snapshots.
-fn of(metadata: &TableMetadata) -> Result<BTreeMap<String, SnapshotReference>> {
+pub(super) fn of(metadata: &TableMetadata) -> Result<BTreeMap<String, SnapshotReference>> {
     #[derive(Deserialize)]
     struct References {
         #[serde(default)]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::io::{FileIO, FileIOBuilder};
+use object_store::ObjectStore;
 use object_store::aws::AwsCredentialProvider;
+use object_store::path::Path;
 use uuid::Uuid;
 
 use self::file_io::ObjectStorageFactory;
@@ -66,6 +68,11 @@ impl Warehouse {
     /// File access with the keys of the warehouse.
     pub(super) fn file_io(&self) -> FileIO {
         FileIOBuilder::new(Arc::new(ObjectStorageFactory::of(Arc::clone(&self.stores)))).build()
+    }
+
+    /// The store that holds an address, and the path in it.
+    pub(super) fn at(&self, address: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        self.stores.at(address)
     }
 
     /// Whether the files are behind an interface that keys open.

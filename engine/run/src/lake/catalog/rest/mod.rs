@@ -170,7 +170,7 @@ impl RestCatalog {
         location: &str,
         creation: Option<Creation>,
     ) -> Result<FileIO> {
-        if !self.client.options().vended || !self.warehouse.takes_keys() {
+        if !self.hands_out_keys() {
             return Ok(self.warehouse.file_io());
         }
         let given: Given = answer.secret("the catalog does not give the table")?;
@@ -276,7 +276,7 @@ impl Catalog for RestCatalog {
             id,
             &creation,
         );
-        let vended = self.client.options().vended && self.warehouse.takes_keys();
+        let vended = self.hands_out_keys();
         let answer = match making.stage().await? {
             Some(answer) => answer,
             // Only the server knows where the files go and what opens that place.
@@ -305,6 +305,10 @@ impl Catalog for RestCatalog {
             return self.make_and_commit(id, change.initial, body).await;
         }
         outcome(id, &answer)
+    }
+
+    fn hands_out_keys(&self) -> bool {
+        self.client.options().vended && self.warehouse.takes_keys()
     }
 
     async fn probe(&self) -> Result<String> {

@@ -1,0 +1,74 @@
+//! Whether what others committed meanwhile concerns an operation that was planned before.
+
+use std::collections::HashSet;
+
+use connectors::Result;
+use iceberg::table::Table;
+
+use super::current;
+use super::snapshot::{ConflictPolicy, Removal, RemovedFiles, SnapshotOp};
+use crate::lake::files::{LiveFile, LiveFiles, live_files};
+use crate::lake::merge::Keys;
+
+/// Whether nothing from `base` to `now` concerns an operation that others' commits may go before. What is not the same
+/// table, or was none, is for others to tell.
+pub(super) async fn none(
+    base: Option<&Table>,
+    now: Option<&Table>,
+    op: &SnapshotOp,
+) -> Result<bool> {
+    let (Some(base), Some(now)) = (base, now) else {
+        return Ok(true);
+    };
+    let same_table = base.metadata().uuid() == now.metadata().uuid();
+    if !same_table || current(Some(base)) == current(Some(now)) {
+        return Ok(true);
+    }
+    match (&op.policy, &op.removal) {
+        (ConflictPolicy::KeysApart(keys), _) => {
+            let (was, is) = both(base, now).await?;
+            Ok(keys_apart(&was, &is, keys))
+        }
+        (ConflictPolicy::SameFiles, Removal::Files(removed)) => {
+            let (was, is) = both(base, now).await?;
+            Ok(as_they_were(&was, &is, removed))
+        }
+        _ => Ok(true),
+    }
+}
+
+async fn both(base: &Table, now: &Table) -> Result<(LiveFiles, LiveFiles)> {
+    let was = live_files(base, base.metadata().current_snapshot()).await?;
+    let is = live_files(now, now.metadata().current_snapshot()).await?;
+    Ok((was, is))
+}
+
+/// Whether files only came, none of which can hold one of these keys.
+fn keys_apart(was: &LiveFiles, is: &LiveFiles, keys: &Keys) -> bool {
+    let (before, after) = (paths(&was.data), paths(&is.data));
+    let came = |file: &&LiveFile| !before.contains(file.file.file_path());
+    before.is_subset(&after)
+        && paths(&was.deletes) == paths(&is.deletes)
+        && !is.data.iter().filter(came).any(|file| keys.may_be_in(file))
+}
+
+/// Whether the files that go are all there, and no row of theirs was deleted since.
+fn as_they_were(was: &LiveFiles, is: &LiveFiles, removed: &RemovedFiles) -> bool {
+    let mut there = paths(&is.data);
+    there.extend(paths(&is.deletes));
+    let known = paths(&was.deletes);
+    let came = is.deletes.iter().map(|delete| &delete.file);
+    let mut came = came.filter(|file| !known.contains(file.file_path()));
+    removed
+        .paths
+        .iter()
+        .all(|path| there.contains(path.as_str()))
+        && came.all(|delete| {
+            let of = delete.referenced_data_file();
+            of.is_some_and(|of| !removed.paths.contains(&of))
+        })
+}
+
+fn paths(files: &[LiveFile]) -> HashSet<&str> {
+    files.iter().map(|file| file.file.file_path()).collect()
+}
