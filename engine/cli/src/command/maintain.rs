@@ -95,8 +95,10 @@ impl Maintain {
             format,
             ..
         } = self;
-        let named = !tables.is_empty();
-        if !named {
+        for table in &tables {
+            engine.require_own(table)?;
+        }
+        if tables.is_empty() {
             tables.extend(engine.own_tables());
         }
         let chosen = only.iter().map(|name| Chore::from(*name));

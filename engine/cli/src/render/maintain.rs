@@ -87,7 +87,8 @@ fn expired(done: &Expired) -> Option<String> {
     }
     if done.files > 0 {
         let files = counted(done.files as u64, "file", "files");
-        parts.push(format!("{files} of {} and more", bytes(done.bytes)));
+        let rows = (done.bytes > 0).then(|| format!(" with {} of rows", bytes(done.bytes)));
+        parts.push(format!("{files}{}", rows.unwrap_or_default()));
     }
     joined(&parts)
 }

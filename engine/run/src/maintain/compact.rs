@@ -46,7 +46,9 @@ impl Compacting<'_> {
             for bin in bins {
                 count(&mut kept, bin);
             }
-            kept.manifests = compaction.manifests();
+            if bins.is_empty() {
+                kept.manifests = compaction.manifests();
+            }
             return Ok(kept);
         }
         kept.into = Some(0);

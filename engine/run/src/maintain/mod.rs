@@ -148,6 +148,11 @@ impl Engine {
         })
     }
 
+    /// Says what is wrong with a table that no pipeline of the project writes.
+    pub fn require_own(&self, id: &TableId) -> Result<()> {
+        self.own(id).map(|_| ())
+    }
+
     /// A table that the project's pipelines write.
     fn own(&self, id: &TableId) -> Result<TableRef> {
         let own = &self.project().maintenance;

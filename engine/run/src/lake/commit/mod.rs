@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(super) use self::manifests::Merging;
 pub(super) use self::snapshot::{
-    AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, require_format,
+    AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, lists_files, require_format,
 };
 pub(super) use self::target::Target;
 use super::catalog::{Catalog, Change, CommitError};

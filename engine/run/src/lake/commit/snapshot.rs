@@ -129,6 +129,11 @@ pub(in crate::lake) fn require_format(metadata: &TableMetadata, table: &TableId)
     .with("format", metadata.format_version()))
 }
 
+/// Whether a manifest lists files that are there. One that lists only files removed earlier has said all it has to say.
+pub(in crate::lake) fn lists_files(manifest: &ManifestFile) -> bool {
+    manifest.has_added_files() || manifest.has_existing_files()
+}
+
 /// Writes the manifests of an operation on a target.
 pub(super) async fn produce(target: &Target, op: &SnapshotOp) -> Result<Produced> {
     let metadata = target.metadata();
@@ -236,8 +241,7 @@ impl Producer<'_> {
             .collect();
         let mut found = 0;
         for manifest in list.entries() {
-            // One that lists only files removed earlier has said all it has to say.
-            if !manifest.has_added_files() && !manifest.has_existing_files() {
+            if !lists_files(manifest) {
                 continue;
             }
             match removal {

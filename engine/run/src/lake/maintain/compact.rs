@@ -12,7 +12,9 @@ use datafusion::catalog::TableProvider;
 use iceberg::spec::{NullOrder, Operation, SortDirection, SortOrder, Struct, Transform};
 
 use crate::lake::Lake;
-use crate::lake::commit::{ConflictPolicy, Merging, Removal, RemovedFiles, require_format};
+use crate::lake::commit::{
+    ConflictPolicy, Merging, Removal, RemovedFiles, lists_files, require_format,
+};
 use crate::lake::failure::failed;
 use crate::lake::merge::{Candidate, Candidates};
 use crate::lake::partition;
@@ -256,6 +258,10 @@ async fn small_manifests(table: &LakeTable) -> Result<usize> {
     };
     let list = table.iceberg().manifest_list_reader(snapshot).load().await;
     let list = list.map_err(failed("the manifests of the table cannot be read"))?;
-    let bins = Merging::from(MANIFESTS, metadata).bins(list.entries().iter());
+    let kept = list
+        .entries()
+        .iter()
+        .filter(|manifest| lists_files(manifest));
+    let bins = Merging::from(MANIFESTS, metadata).bins(kept);
     Ok(bins.iter().map(Vec::len).sum())
 }

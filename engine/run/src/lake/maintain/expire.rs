@@ -50,7 +50,7 @@ pub struct Expired {
     pub references: Vec<String>,
     /// Files that only those snapshots reached.
     pub files: usize,
-    /// Their size, as far as manifests tell it.
+    /// The size of those with rows, or with deletes of rows.
     pub bytes: u64,
 }
 
