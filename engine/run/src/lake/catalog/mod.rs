@@ -98,6 +98,12 @@ pub(super) trait Catalog: Send + Sync {
     /// Changes the table in one step, or not at all.
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError>;
 
+    /// Changes several tables in one step, or none of them; see [`Catalog::commits_together`].
+    async fn commit_together(&self, changes: Vec<Change<'_>>) -> Result<(), CommitError>;
+
+    /// Whether several tables can change in one step, also where one of them is made by it.
+    async fn commits_together(&self, makes_tables: bool) -> Result<bool>;
+
     /// Whether it hands out the keys to the files of one table.
     fn hands_out_keys(&self) -> bool {
         false

@@ -9,7 +9,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::OnceCell;
 
 use super::CATALOG_NAME;
-use super::sql::{ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, MoveError, Pointers, SWAP};
+use super::sql::{
+    ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, Move, MoveError, Pointers, SWAP,
+};
 use crate::lake::id::TableId;
 
 /// How long to wait for a connection.
@@ -142,41 +144,34 @@ impl Pointers for PostgresPointers {
         Ok(found.flatten())
     }
 
-    async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError> {
-        self.make_tables().await?;
+    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError> {
+        if moves.iter().any(|to| to.old.is_none()) {
+            self.make_tables().await?;
+        }
         let mut transaction = self.pool.begin().await.map_err(move_error)?;
-        let namespace = sqlx::query(ADD_NAMESPACE)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace);
-        namespace
-            .execute(&mut *transaction)
-            .await
-            .map_err(move_error)?;
-        let pointer = sqlx::query(INSERT)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace)
-            .bind(&id.name)
-            .bind(new);
-        let done = pointer
-            .execute(&mut *transaction)
-            .await
-            .map_err(move_error)?;
+        for Move { id, old, new } in moves {
+            let add = sqlx::query(ADD_NAMESPACE)
+                .bind(CATALOG_NAME)
+                .bind(&id.namespace);
+            let to = sqlx::query(if old.is_some() { SWAP } else { INSERT })
+                .bind(CATALOG_NAME)
+                .bind(&id.namespace)
+                .bind(&id.name)
+                .bind(new);
+            let to = match old {
+                Some(old) => to.bind(old),
+                None => {
+                    add.execute(&mut *transaction).await.map_err(move_error)?;
+                    to
+                }
+            };
+            let moved = to.execute(&mut *transaction).await.map_err(move_error)?;
+            if moved.rows_affected() != 1 {
+                return Ok(false);
+            }
+        }
         transaction.commit().await.map_err(move_error)?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    async fn swap(&self, id: &TableId, old: &str, new: &str) -> Result<bool, MoveError> {
-        let swap = sqlx::query(SWAP)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace)
-            .bind(&id.name);
-        let done = swap
-            .bind(new)
-            .bind(old)
-            .execute(&self.pool)
-            .await
-            .map_err(move_error)?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 
     async fn probe(&self) -> Result<String> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connectors::{Error, ErrorKind, Result};
+use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableCreation};
@@ -65,6 +66,16 @@ pub(super) enum MoveError {
     Unknown(Error),
 }
 
+/// Where a pointer goes.
+pub(super) struct Move<'a> {
+    /// The table.
+    pub(super) id: &'a TableId,
+    /// Where it is; nowhere for a table that is not there.
+    pub(super) old: Option<String>,
+    /// Where it is to be.
+    pub(super) new: String,
+}
+
 /// The pointers in one kind of database.
 #[async_trait]
 pub(super) trait Pointers: Send + Sync {
@@ -74,11 +85,8 @@ pub(super) trait Pointers: Send + Sync {
     /// Where a table's metadata is.
     async fn find(&self, id: &TableId) -> Result<Option<String>>;
 
-    /// Adds a pointer; false where there is one.
-    async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError>;
-
-    /// Moves a pointer from `old` to `new`; false where it is not at `old`.
-    async fn swap(&self, id: &TableId, old: &str, new: &str) -> Result<bool, MoveError>;
+    /// Moves pointers, all or none; false where one is not where it was thought to be.
+    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError>;
 
     /// Asks whether the database is there and what it is.
     async fn probe(&self) -> Result<String>;
@@ -133,47 +141,48 @@ impl Catalog for SqlCatalog {
     }
 
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError> {
-        let old = change
-            .base
-            .and_then(Table::metadata_location)
-            .map(str::to_owned);
-        let (metadata, location) = next(&change, old.clone()).map_err(|error| {
-            CommitError::Failed(
-                failed("the change does not fit the table")(error).with("table", change.id),
-            )
-        })?;
-        metadata
-            .write_to(change.file_io, &location)
-            .await
-            .map_err(|error| {
-                CommitError::Failed(
-                    failed("the metadata of a table cannot be written")(error)
-                        .with("table", change.id),
-                )
-            })?;
-        let new = location.to_string();
-        let moved = match &old {
-            Some(old) => self.pointers.swap(change.id, old, &new).await,
-            None => self.pointers.insert(change.id, &new).await,
-        };
-        let error = match moved {
+        self.commit_together(vec![change]).await
+    }
+
+    async fn commit_together(&self, mut changes: Vec<Change<'_>>) -> Result<(), CommitError> {
+        // Two that change the same tables do not wait for each other in a circle.
+        changes.sort_by_key(|change| change.id);
+        let mut written = Vec::with_capacity(changes.len());
+        let mut moves = Vec::with_capacity(changes.len());
+        for change in &changes {
+            match write(change).await {
+                Ok(to) => {
+                    written.push((change.file_io, to.new.clone()));
+                    moves.push(to);
+                }
+                Err(error) => {
+                    remove(&written).await;
+                    return Err(CommitError::Failed(error));
+                }
+            }
+        }
+        let error = match self.pointers.shift(&moves).await {
             Ok(true) => return Ok(()),
-            Ok(false) => CommitError::Conflict(
-                Error::new(
-                    ErrorKind::Conflict,
-                    "the table was changed by somebody else",
-                )
-                .with("table", change.id),
-            ),
+            Ok(false) => {
+                let tables: Vec<String> = moves.iter().map(|to| to.id.to_string()).collect();
+                let changed = match tables.as_slice() {
+                    [_] => "the table was changed by somebody else",
+                    _ => "one of the tables was changed by somebody else",
+                };
+                let error = Error::new(ErrorKind::Conflict, changed);
+                CommitError::Conflict(error.with("table", tables.join(", ")))
+            }
             Err(MoveError::Refused(error)) => CommitError::Conflict(error),
             Err(MoveError::NotSent(error)) => CommitError::Failed(error),
-            // The metadata file stays: the pointer may be at it.
+            // The metadata files stay: the pointers may be at them.
             Err(MoveError::Unknown(error)) => return Err(CommitError::Unknown(error)),
         };
-        if let Err(error) = change.file_io.delete(&new).await {
-            tracing::debug!(file = new, %error, "an unused metadata file stays behind");
-        }
+        remove(&written).await;
         Err(error)
+    }
+
+    async fn commits_together(&self, _: bool) -> Result<bool> {
+        Ok(true)
     }
 
     async fn probe(&self) -> Result<String> {
@@ -182,6 +191,35 @@ impl Catalog for SqlCatalog {
 
     async fn close(&self) {
         self.pointers.close().await;
+    }
+}
+
+/// Writes the metadata of a table after a change; where its pointer is to go.
+async fn write<'a>(change: &Change<'a>) -> Result<Move<'a>> {
+    let old = change.base.and_then(Table::metadata_location);
+    let old = old.map(str::to_owned);
+    let (metadata, location) = next(change, old.clone()).map_err(|error| {
+        failed("the change does not fit the table")(error).with("table", change.id)
+    })?;
+    metadata
+        .write_to(change.file_io, &location)
+        .await
+        .map_err(|error| {
+            failed("the metadata of a table cannot be written")(error).with("table", change.id)
+        })?;
+    Ok(Move {
+        id: change.id,
+        old,
+        new: location.to_string(),
+    })
+}
+
+/// Removes metadata that no pointer is at.
+async fn remove(written: &[(&FileIO, String)]) {
+    for (file_io, file) in written {
+        if let Err(error) = file_io.delete(file).await {
+            tracing::debug!(file, %error, "an unused metadata file stays behind");
+        }
     }
 }
 

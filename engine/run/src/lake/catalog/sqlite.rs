@@ -14,7 +14,9 @@ use sqlx::{Arguments as _, FromRow};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::CATALOG_NAME;
-use super::sql::{ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, MoveError, Pointers, SWAP};
+use super::sql::{
+    ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, Move, MoveError, Pointers, SWAP,
+};
 use crate::lake::id::TableId;
 use crate::sqlite_file::{self, Question};
 
@@ -170,46 +172,36 @@ impl Pointers for SqlitePointers {
         Ok(found.into_iter().next().and_then(|(location,)| location))
     }
 
-    async fn insert(&self, id: &TableId, new: &str) -> Result<bool, MoveError> {
+    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError> {
         let pool = self.writable().await?;
         // Taken with the write lock at once: a transaction that upgrades is refused without waiting.
         let mut transaction = pool
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(move_error)?;
-        let namespace = sqlx::query(ADD_NAMESPACE)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace);
-        namespace
-            .execute(&mut *transaction)
-            .await
-            .map_err(move_error)?;
-        let pointer = sqlx::query(INSERT)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace)
-            .bind(&id.name)
-            .bind(new);
-        let done = pointer
-            .execute(&mut *transaction)
-            .await
-            .map_err(move_error)?;
+        for Move { id, old, new } in moves {
+            let add = sqlx::query(ADD_NAMESPACE)
+                .bind(CATALOG_NAME)
+                .bind(&id.namespace);
+            let to = sqlx::query(if old.is_some() { SWAP } else { INSERT })
+                .bind(CATALOG_NAME)
+                .bind(&id.namespace)
+                .bind(&id.name)
+                .bind(new);
+            let to = match old {
+                Some(old) => to.bind(old),
+                None => {
+                    add.execute(&mut *transaction).await.map_err(move_error)?;
+                    to
+                }
+            };
+            let moved = to.execute(&mut *transaction).await.map_err(move_error)?;
+            if moved.rows_affected() != 1 {
+                return Ok(false);
+            }
+        }
         transaction.commit().await.map_err(move_error)?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    async fn swap(&self, id: &TableId, old: &str, new: &str) -> Result<bool, MoveError> {
-        let pool = self.writable().await?;
-        let swap = sqlx::query(SWAP)
-            .bind(CATALOG_NAME)
-            .bind(&id.namespace)
-            .bind(&id.name);
-        let done = swap
-            .bind(new)
-            .bind(old)
-            .execute(pool)
-            .await
-            .map_err(move_error)?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 
     async fn probe(&self) -> Result<String> {

@@ -29,6 +29,9 @@ const DELEGATION: (&str, &str) = ("X-Iceberg-Access-Delegation", "vended-credent
 /// How a server that hands out keys anew says so.
 const KEYS_ENDPOINT: &str = "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}/credentials";
 
+/// How a server says that it changes several tables in one step.
+const TRANSACTIONS_ENDPOINT: &str = "POST /v1/{prefix}/transactions/commit";
+
 /// A client of one server.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -44,6 +47,8 @@ struct Server {
     base: Url,
     /// Whether keys are handed out at an address of their own.
     gives_keys: bool,
+    /// Whether several tables change in one step.
+    commits_together: bool,
 }
 
 /// What a request does to the catalog.
@@ -96,6 +101,11 @@ impl Client {
     /// Whether the server hands out keys at an address of their own.
     pub(super) async fn gives_keys(&self) -> Result<bool> {
         Ok(self.server().await?.gives_keys)
+    }
+
+    /// Whether the server changes several tables in one step.
+    pub(super) async fn commits_together(&self) -> Result<bool> {
+        Ok(self.server().await?.commits_together)
     }
 
     /// Reads something below the catalog's own address. The answer may be any status but that of a token that ran out.
@@ -269,10 +279,14 @@ impl Client {
                 .and_then(serde_json::Value::as_str)
                 .unwrap_or_default();
             let parts: Vec<&str> = prefix.split('/').filter(|part| !part.is_empty()).collect();
-            let mut endpoints = config.endpoints.iter().flatten();
+            let has = |wanted| {
+                let mut endpoints = config.endpoints.iter().flatten();
+                endpoints.any(|endpoint| endpoint == wanted)
+            };
             Ok(Server {
                 base: self.root(&parts)?,
-                gives_keys: endpoints.any(|endpoint| endpoint == KEYS_ENDPOINT),
+                gives_keys: has(KEYS_ENDPOINT),
+                commits_together: has(TRANSACTIONS_ENDPOINT),
             })
         };
         self.server.get_or_try_init(ask).await

@@ -10,11 +10,12 @@ mod first;
 mod keys;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use connectors::{ErrorKind, Result};
+use connectors::{Error, ErrorKind, Result};
 use iceberg::TableCreation;
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
@@ -23,7 +24,7 @@ use iceberg_catalog_rest::{
     CommitTableRequest, CreateNamespaceRequest, ListNamespaceResponse, ListTablesResponse,
 };
 use reqwest::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::answer::Answer;
 use self::client::{Client, Effect};
@@ -216,26 +217,36 @@ impl RestCatalog {
     async fn send(&self, id: &TableId, body: &CommitTableRequest) -> Result<Answer, CommitError> {
         let path = table_path(id);
         let sent = self.client.post(&paths(&path), Effect::Once, body).await;
-        sent.map_err(|error| {
-            let unknown = error.kind() == ErrorKind::CommitUnknown;
-            let error = error.with("table", id);
-            if unknown {
-                CommitError::Unknown(error)
-            } else {
-                CommitError::Failed(error)
-            }
-        })
+        sent.map_err(|error| not_taken(id, error))
+    }
+}
+
+/// Changes of several tables, all or none.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct CommitTransaction {
+    table_changes: Vec<CommitTableRequest>,
+}
+
+/// What it means for a commit that there is no answer.
+fn not_taken(about: impl Display, error: Error) -> CommitError {
+    let unknown = error.kind() == ErrorKind::CommitUnknown;
+    let error = error.with("table", about);
+    if unknown {
+        CommitError::Unknown(error)
+    } else {
+        CommitError::Failed(error)
     }
 }
 
 /// What an answer to a commit says about it.
-fn outcome(id: &TableId, answer: &Answer) -> Result<(), CommitError> {
+fn outcome(about: impl Display, answer: &Answer) -> Result<(), CommitError> {
     if answer.status.is_success() {
         return Ok(());
     }
     let error = answer
         .refusal("the catalog does not take the commit")
-        .with("table", id);
+        .with("table", about);
     Err(match answer.status.as_u16() {
         // Too many requests: this one was not looked at, and may come again.
         409 | 429 => CommitError::Conflict(error),
@@ -305,6 +316,30 @@ impl Catalog for RestCatalog {
             return self.make_and_commit(id, change.initial, body).await;
         }
         outcome(id, &answer)
+    }
+
+    async fn commit_together(&self, changes: Vec<Change<'_>>) -> Result<(), CommitError> {
+        let mut tables = Vec::new();
+        let mut table_changes = Vec::new();
+        for change in changes {
+            tables.push(change.id.to_string());
+            table_changes.push(CommitTableRequest {
+                identifier: Some(change.id.ident().map_err(CommitError::Failed)?),
+                requirements: change.requirements,
+                updates: change.updates,
+            });
+        }
+        let tables = tables.join(", ");
+        let body = CommitTransaction { table_changes };
+        let path = ["transactions", "commit"];
+        let sent = self.client.post(&path, Effect::Once, &body).await;
+        let answer = sent.map_err(|error| not_taken(&tables, error))?;
+        outcome(&tables, &answer)
+    }
+
+    /// Servers differ in what they do about tables that a transaction is to make.
+    async fn commits_together(&self, makes_tables: bool) -> Result<bool> {
+        Ok(!makes_tables && self.client.commits_together().await?)
     }
 
     fn hands_out_keys(&self) -> bool {
