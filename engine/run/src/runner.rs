@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
-use spec::model::{Pipeline, PipelineId, Retry, StepName};
-use spec::plan::Plan;
+use spec::model::{Pipeline, PipelineId, Retry, StepName, Target};
+use spec::plan::{Action, Change, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
@@ -242,7 +242,8 @@ impl Engine {
             Ok((attempt, committed)) => {
                 self.record(chosen.run, pipeline, RunEvent::Succeeded)
                     .await?;
-                let loads = committed.into_iter().map(report).collect();
+                let loads = committed.into_iter().map(report);
+                let loads = loads.chain(kept(&chosen.plan)).collect();
                 let run = chosen.run.to_string();
                 return Ok(RunReport {
                     run,
@@ -286,7 +287,26 @@ fn report(done: Committed) -> LoadReport {
         rows: done.rows,
         snapshot: done.snapshot,
         already: done.already,
+        kept: false,
     }
+}
+
+/// The loads that leave their tables as they are.
+fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
+    plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Load(load) if load.change == Change::Kept => Some(LoadReport {
+            step: step.name.to_string(),
+            target: match &load.target {
+                Target::Lake(table) => table.to_string(),
+                Target::Connection { connection, table } => format!("{connection}: {table}"),
+            },
+            rows: 0,
+            snapshot: None,
+            already: false,
+            kept: true,
+        }),
+        _ => None,
+    })
 }
 
 /// What is said of a run that ended its process and not itself.

@@ -72,9 +72,9 @@ impl Attempt<'_> {
                 let done = staged.commit(&self.lake_stamp(&watermarks_of)).await?;
                 (Some(done.snapshot_id), done.rows, done.already)
             }
-            Staging::Merge(merge) => {
+            Staging::Meeting(meeting) => {
                 let stamp = self.lake_stamp(&watermarks_of);
-                let done = self.commit_merge(*merge, &stamp).await?;
+                let done = self.commit_meeting(*meeting, &stamp).await?;
                 (Some(done.snapshot_id), done.rows, done.already)
             }
             Staging::Connection {

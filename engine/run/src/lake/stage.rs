@@ -35,6 +35,8 @@ pub enum WriteMode {
     /// They meet the rows that have their key; see [`TableStage::merged`]. Fails when others commit meanwhile: their rows
     /// may have the same keys.
     Merge,
+    /// They are the first of the table. Fails where it has any, or gets some meanwhile.
+    Create,
 }
 
 /// Everything that decides what a write does.
@@ -164,7 +166,7 @@ impl TableStage {
                 Removal::Partitions(files.iter().map(|file| file.partition().clone()).collect()),
                 ConflictPolicy::FailIfMoved,
             ),
-            WriteMode::Merge => (
+            WriteMode::Merge | WriteMode::Create => (
                 Operation::Append,
                 Removal::None,
                 ConflictPolicy::FailIfMoved,
@@ -198,6 +200,11 @@ impl TableStage {
             op,
             changed,
         }
+    }
+
+    /// The snapshot that the write goes on top of; `None` where there is none.
+    pub fn base_snapshot(&self) -> Option<i64> {
+        commit::current(self.target.base())
     }
 
     /// What every file has in common.
@@ -251,9 +258,12 @@ fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
     let metadata = table.metadata();
     commit::require_format(metadata, &request.table)?;
     let now = metadata.current_snapshot_id();
-    if request.mode == WriteMode::Replace
-        && request.base_snapshot.is_some_and(|base| Some(base) != now)
-    {
+    let moved = match request.mode {
+        WriteMode::Replace => request.base_snapshot.is_some_and(|base| Some(base) != now),
+        WriteMode::Create => now.is_some(),
+        WriteMode::Append | WriteMode::ReplacePartitions | WriteMode::Merge => false,
+    };
+    if moved {
         return Err(Error::new(
             ErrorKind::Conflict,
             "the table was changed since the run was planned",

@@ -6,6 +6,7 @@
 mod connection;
 mod context;
 mod cycle;
+mod dedupe;
 mod documents;
 mod domain;
 mod duration;
@@ -18,6 +19,7 @@ mod load;
 mod merge;
 mod name;
 mod options;
+mod part;
 mod partition;
 mod pipeline;
 mod project;

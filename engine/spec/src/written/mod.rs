@@ -19,7 +19,7 @@ pub(crate) use project::{
 };
 pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
-    CheckSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec,
-    MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec,
-    SchemaChangeSpec, StepSpec, TransformSpec,
+    CheckSpec, DedupeSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec,
+    LoadModeSpec, LoadSpec, MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec,
+    ReactionSpec, ReplaceSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
 };
