@@ -1,6 +1,7 @@
 //! A plan for people: the steps in order, what each reads, and what each does to its table.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use spec::model::{Dedupe, Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
 use spec::plan::{
@@ -8,7 +9,7 @@ use spec::plan::{
     PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
 };
 
-use super::amount::{bytes, counted, duration};
+use super::amount::{bytes, counted};
 use super::style::{BAD, CARE, FAINT, GOOD, NOTE, STRONG, paint};
 
 /// How wide the names of facts are.
@@ -222,11 +223,22 @@ fn of_dedupe(dedupe: &Dedupe) -> Facts {
         return facts;
     };
     if let Some(within) = dedupe.within {
-        let within = duration(within);
+        let within = as_written(within);
         facts.push(("same", format!("no further apart than {within} by {by}")));
     }
     facts.push(("first by", by.clone()));
     facts
+}
+
+/// A duration as specs write it.
+fn as_written(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    match unit.filter(|_| time.subsec_nanos() == 0) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{}ms", time.as_millis()),
+    }
 }
 
 fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
