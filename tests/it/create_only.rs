@@ -150,7 +150,6 @@ fn a_replace_without_rows_empties_a_table_and_keeps_the_rest() {
     let snapshots = case.scene.good(&["history", "d.t", "--format", "json"]);
     let snapshots: serde_json::Value = serde_json::from_str(&snapshots).unwrap();
     let first = snapshots.as_array().unwrap().last().unwrap()["snapshot"].to_string();
-    case.scene
-        .good(&["rollback", "d.t", "--to", &first]);
+    case.scene.good(&["rollback", "d.t", "--to", &first]);
     case.holds("1,a 2,b");
 }

@@ -1,7 +1,7 @@
 //! `replace` with `where`: rows take the place of a part of the table, and the rest stays as it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::crash::Numbers;
 use crate::database::Database;
@@ -13,6 +13,9 @@ use crate::services;
 const SCHEMA: &str = "id: long, region: string, day: date";
 const COLUMNS: &str = "id,region,day";
 const NEW_OF_EU: &str = "region = 'eu' AND day >= date '2026-01-01'";
+
+/// Loads tried until one has met an append.
+const LOADS: u64 = 40;
 
 fn part(condition: &str) -> String {
     format!("mode: {{ replace: {{ where: \"{condition}\" }} }}")
@@ -174,7 +177,12 @@ fn a_condition_that_means_nothing_is_refused_by_the_plan() {
     case.refused(plain, &part("regon = 'eu'"), 3, "p.yaml:7:");
     case.refused(plain, &part("regon = 'eu'"), 3, "did you mean `region`?");
     case.refused(plain, &part("id + 1"), 3, "p.yaml:7:");
-    case.refused(plain, &part("id = now()"), 1, "`now`");
+    case.refused(
+        plain,
+        &part("id > 0 AND now() > timestamp '2026-01-01'"),
+        1,
+        "`now`",
+    );
     case.refused(plain, &part("random() > id"), 1, "`random`");
     case.refused(plain, &part("row_number() over () = 1"), 1, "publish");
     case.refused(
@@ -252,13 +260,14 @@ fn beside(case: &OneLoad) -> OneLoad {
     other
 }
 
-/// Appends a row of the rest of the table and one of the part, until it is done; how often.
-fn appends(other: &Scene, append: impl Fn(u64), done: &AtomicBool) -> u64 {
+/// Appends rows until it is done; how often.
+fn appends(other: &Scene, append: impl Fn(u64), pause: Duration, done: &AtomicBool) -> u64 {
     let mut appends = 0;
     while !done.load(Ordering::Relaxed) {
         append(appends);
         other.good(&["run", "d/p"]);
         appends += 1;
+        std::thread::sleep(pause);
     }
     appends
 }
@@ -272,9 +281,9 @@ impl Drop for Ends<'_> {
     }
 }
 
-#[test]
-fn what_others_append_meanwhile_is_replaced_or_stays() {
-    const LOADS: u64 = 6;
+/// Replaces a part while another project appends, until `enough` is said of a load that the log tells of; then all rows
+/// are there that were appended beside the part, and of the part those that came last.
+fn both_write(appended: fn(u64) -> String, pause: Duration, enough: fn(u64, &str) -> bool) {
     let case = OneLoad::embedded();
     let other = beside(&case);
     let schema = "id: long, v: long";
@@ -282,32 +291,62 @@ fn what_others_append_meanwhile_is_replaced_or_stays() {
     other.says(schema, "mode: append");
     other.load("id,v", "0,0");
     let done = AtomicBool::new(false);
-    let count = std::thread::scope(|scope| {
+    let (count, loads) = std::thread::scope(|scope| {
         let appending = scope.spawn(|| {
-            let append =
-                |n: u64| other.arrives("id,v", &format!("{},0 {},0", n + 1, 2_000_000 + n));
-            appends(&other.scene, append, &done)
+            let append = |n: u64| other.arrives("id,v", &appended(n + 1));
+            appends(&other.scene, append, pause, &done)
         });
         let _ends = Ends(&done);
-        for load in 1..=LOADS {
+        let loads = (1..=LOADS).find(|load| {
             let rows: Vec<String> = (0..5_000)
                 .map(|n| format!("{},{load}", 1_000_000 + n))
                 .collect();
-            case.load("id,v", &rows.join(" "));
-        }
+            case.arrives("id,v", &rows.join(" "));
+            let output = services::lakewright()
+                .args(["run", "d/p"])
+                .env("LAKEWRIGHT_LOG", "run=info")
+                .current_dir(case.scene.path())
+                .output()
+                .expect("the binary ends");
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{told}");
+            enough(*load, &told)
+        });
         done.store(true, Ordering::Relaxed);
-        appending.join().unwrap()
+        (appending.join().unwrap(), loads.expect("enough"))
     });
-    println!("{count} appends");
+    println!("{count} appends, {loads} loads");
     let sql = "SELECT count(*), count(DISTINCT id), min(v), max(v) FROM d.t WHERE id ";
-    // All that was appended beside the part is there, and of the part what came last.
     let rest = case.scene.query(&format!("{sql} < 1000000"));
     assert_eq!(rest, [format!("{0},{0},0,0", count + 1)]);
     let loaded = case
         .scene
         .query(&format!("{sql} BETWEEN 1000000 AND 1999999"));
-    assert_eq!(loaded, [format!("5000,5000,{LOADS},{LOADS}")]);
+    assert_eq!(loaded, [format!("5000,5000,{loads},{loads}")]);
     case.scene.readers_agree();
+}
+
+#[test]
+fn a_part_that_others_append_to_is_replaced_again() {
+    // Between two appends there is time for a load.
+    let pause = Duration::from_millis(700);
+    both_write(
+        |n| format!("{n},0 {},0", 2_000_000 + n),
+        pause,
+        |_, told| told.contains("merging again"),
+    );
+}
+
+#[test]
+fn appends_beside_the_part_do_not_hold_a_load_up() {
+    both_write(
+        |n| format!("{n},0"),
+        Duration::from_millis(250),
+        |load, told| {
+            assert!(!told.contains("merging again"), "{told}");
+            load == 5
+        },
+    );
 }
 
 #[test]
@@ -324,18 +363,19 @@ fn rows_computed_from_the_table_replace_no_others() {
     let (count, succeeded) = std::thread::scope(|scope| {
         let appending = scope.spawn(|| {
             let append = |n: u64| other.arrives("id,v", &format!("{},0", n + 1));
-            appends(&other.scene, append, &done)
+            appends(&other.scene, append, Duration::from_millis(500), &done)
         });
         let _ends = Ends(&done);
         let mut succeeded = 0;
-        for _ in 0..10 {
+        for _ in 0..12 {
             let output = case.scene.run(&["run", "d/p"]);
             succeeded += u64::from(output.status.success());
         }
         done.store(true, Ordering::Relaxed);
         (appending.join().unwrap(), succeeded)
     });
-    println!("{count} appends, {succeeded} of 10 loads");
+    println!("{count} appends, {succeeded} of 12 loads");
+    assert!(succeeded > 0);
     // Whether or not a load succeeded, no row is lost, and the first counts the loads.
     let rows = case
         .scene

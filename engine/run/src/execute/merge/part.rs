@@ -142,7 +142,8 @@ impl Attempt<'_> {
             ..ChangedRows::default()
         };
         let alone = no_more_writers(stage)?;
-        Ok((alone.merged(written, touched, changed, None), changed))
+        let may_move = part.computed_from.is_none().then_some(filter);
+        Ok((alone.replaced(written, touched, changed, may_move), changed))
     }
 
     /// Writes files again without these rows, some by each worker.

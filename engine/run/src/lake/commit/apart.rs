@@ -1,17 +1,25 @@
-//! Whether what others committed meanwhile concerns a merge.
+//! Whether what others committed meanwhile concerns rows that meet those of a table.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use connectors::Result;
+use datafusion::logical_expr::Expr;
 use iceberg::table::Table;
 
-use super::current;
+use super::{ConflictPolicy, current};
+use crate::lake::failure::failed;
 use crate::lake::files::{LiveFile, live_files};
-use crate::lake::merge::Keys;
+use crate::lake::scan::LakeScan;
+use crate::lake::schema;
 
-/// Whether from `base` to `now` files only came, none of which can hold one of these keys. What is not the same table,
-/// or was none, is for others to tell.
-pub(super) async fn apart(base: Option<&Table>, now: &Table, keys: &Keys) -> Result<bool> {
+/// Whether from `base` to `now` files only came, none of which can hold a row that the policy is about. What is not the
+/// same table, or was none, is for others to tell.
+pub(super) async fn apart(
+    base: Option<&Table>,
+    now: &Table,
+    policy: &ConflictPolicy,
+) -> Result<bool> {
     let Some(base) = base.filter(|base| base.metadata().uuid() == now.metadata().uuid()) else {
         return Ok(true);
     };
@@ -25,8 +33,28 @@ pub(super) async fn apart(base: Option<&Table>, now: &Table, keys: &Keys) -> Res
         paths.collect()
     };
     let (before, after) = (paths(&was.data), paths(&is.data));
+    if !before.is_subset(&after) || paths(&was.deletes) != paths(&is.deletes) {
+        return Ok(false);
+    }
     let came = |file: &&LiveFile| !before.contains(file.file.file_path());
-    Ok(before.is_subset(&after)
-        && paths(&was.deletes) == paths(&is.deletes)
-        && !is.data.iter().filter(came).any(|file| keys.may_be_in(file)))
+    let mut came = is.data.iter().filter(came);
+    Ok(match policy {
+        ConflictPolicy::KeysApart(keys) => !came.any(|file| keys.may_be_in(file)),
+        ConflictPolicy::PartApart(part) => {
+            let of_part = files_where(now, part).await?;
+            !came.any(|file| of_part.contains(file.file.file_path()))
+        }
+        ConflictPolicy::Rebase | ConflictPolicy::FailIfMoved => true,
+    })
+}
+
+/// The files of a table that may hold rows for which a condition is true.
+async fn files_where(table: &Table, condition: &Expr) -> Result<HashSet<String>> {
+    let columns = table.metadata().current_schema();
+    let arrow = Arc::new(schema::readable(columns)?);
+    let snapshot = table.metadata().current_snapshot().cloned();
+    let scan = LakeScan::new(table.clone(), snapshot, Arc::clone(columns), arrow);
+    let tasks = scan.files_where(condition).await;
+    let tasks = tasks.map_err(failed("the files of the table cannot be listed"))?;
+    Ok(tasks.into_iter().map(|task| task.data_file_path).collect())
 }

@@ -116,8 +116,10 @@ pub(super) async fn commit(
             let ours = tries.unknown.contains(&snapshot.snapshot_id());
             return Ok(Committed::of(snapshot, !ours));
         }
-        if let (Some(now), ConflictPolicy::KeysApart(keys)) = (&now, &op.policy) {
-            match apart::apart(target.base(), now, keys).await {
+        if let Some(now) = &now
+            && op.policy.looks()
+        {
+            match apart::apart(target.base(), now, &op.policy).await {
                 Ok(true) => {}
                 Ok(false) => {
                     let moved = "the table was changed by somebody else";

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
+use datafusion::logical_expr::Expr;
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
     ManifestWriter, ManifestWriterBuilder, Operation, PartitionSpec, PartitionSpecRef, SchemaRef,
@@ -68,6 +69,15 @@ pub(in crate::lake) enum ConflictPolicy {
     FailIfMoved,
     /// It goes on top of what is there now where files only came, none of which can hold one of these keys.
     KeysApart(Arc<Keys>),
+    /// It goes on top of what is there now where files only came, none of which can hold a row for which this is true.
+    PartApart(Box<Expr>),
+}
+
+impl ConflictPolicy {
+    /// Whether it depends on what has come.
+    pub(super) const fn looks(&self) -> bool {
+        matches!(self, Self::KeysApart(_) | Self::PartApart(_))
+    }
 }
 
 /// A delete file that comes.

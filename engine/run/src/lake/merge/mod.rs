@@ -281,6 +281,31 @@ impl TableStage {
         changed: ChangedRows,
         keys: Option<Arc<Keys>>,
     ) -> Staged {
+        let policy = keys.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::KeysApart);
+        self.met(written, touched, changed, policy)
+    }
+
+    /// Ends the replacement of a part: these files come, those that were touched change. Others may commit files
+    /// meanwhile that cannot hold a row for which `part` is true; nothing at all where it is `None`.
+    pub fn replaced(
+        self,
+        written: Vec<WrittenFiles>,
+        touched: Vec<Touched>,
+        changed: ChangedRows,
+        part: Option<Expr>,
+    ) -> Staged {
+        let part = part.map(Box::new);
+        let policy = part.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::PartApart);
+        self.met(written, touched, changed, policy)
+    }
+
+    fn met(
+        self,
+        written: Vec<WrittenFiles>,
+        touched: Vec<Touched>,
+        changed: ChangedRows,
+        policy: ConflictPolicy,
+    ) -> Staged {
         let Touched {
             removed,
             added_deletes,
@@ -297,7 +322,6 @@ impl TableStage {
         } else {
             Removal::Files(removed)
         };
-        let policy = keys.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::KeysApart);
         self.ended(
             operation,
             (added, added_deletes),
