@@ -393,6 +393,7 @@ fn half_committed() -> Case {
             "  - name: l{load}\n    load: {{ from: rows, table: d.t{load}, mode: append }}"
         );
     }
+    loads.push_str("publish: { tables: one_by_one }\n");
     for _ in 0..TRIES {
         let case = Case::new(Place::embedded(), "d", &loads);
         case.load("a", "id,name\n1,a\n");

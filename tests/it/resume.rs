@@ -11,7 +11,7 @@ const TRIES: usize = 10;
 
 fn pipeline(extract: &str, mode: &str) -> String {
     let mut text = format!(
-        "kind: Pipeline\nname: p\ndomain: d\nsteps:\n  \
+        "kind: Pipeline\nname: p\ndomain: d\npublish: {{ tables: one_by_one }}\nsteps:\n  \
          - name: rows\n    extract: {{ connection: files, table: '*.csv'{extract} }}\n"
     );
     for load in 0..LOADS {

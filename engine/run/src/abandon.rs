@@ -6,7 +6,7 @@
 
 use connectors::{Error, ErrorKind, Result};
 use spec::model::{LoadMode, PipelineId, StepName, Target};
-use spec::plan::{Action, Plan, PlannedStep};
+use spec::plan::{Action, Change, Plan, PlannedStep};
 
 use crate::engine::{Engine, loads, planned};
 use crate::execute::{Committed, committed_before};
@@ -47,6 +47,10 @@ pub enum NextRun {
     Replaces,
     /// They update by key.
     Merges,
+    /// They add the rows that it does not have then, known by their key.
+    AddsNew,
+    /// They make it where it is not there, and leave it as it is where it is.
+    Makes,
     /// They append everything that the source has then, to whatever is there.
     AppendsAll,
     /// They set aside the rows that fail then, beside those that are there.
@@ -185,11 +189,16 @@ fn parted(run: RunId, extract: &StepName, ahead: &[&StepName], behind: &[&StepNa
 fn table(step: &PlannedStep, before: &[Committed]) -> Option<AbandonedTable> {
     let done = before.iter().find(|done| done.step == step.name);
     let (target, next) = match &step.action {
+        Action::Load(load) if load.change == Change::Kept => return None,
         Action::Load(load) => {
             let next = match &load.mode {
-                LoadMode::Replace | LoadMode::ReplacePartitions => NextRun::Replaces,
+                LoadMode::Replace | LoadMode::ReplaceWhere(_) | LoadMode::ReplacePartitions => {
+                    NextRun::Replaces
+                }
                 _ if !load.watermarks_of.is_empty() => NextRun::GoesOn,
                 LoadMode::Merge(_) => NextRun::Merges,
+                LoadMode::AppendNew(_) => NextRun::AddsNew,
+                LoadMode::CreateOnly => NextRun::Makes,
                 LoadMode::Append => NextRun::AppendsAll,
             };
             let target = match &load.target {

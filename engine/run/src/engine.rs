@@ -9,7 +9,7 @@ use connectors::{Connection, Error, ErrorKind, Result, registry};
 use spec::Texts;
 use spec::graph::Graph;
 use spec::model::{ConnectionName, Pipeline, PipelineId, Project, StepName};
-use spec::plan::{Action, Plan};
+use spec::plan::{Action, Change, Plan};
 use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
@@ -96,6 +96,8 @@ pub struct LoadReport {
     pub snapshot: Option<i64>,
     /// Whether an earlier attempt of the same run had done it.
     pub already: bool,
+    /// Whether nothing was loaded, since the table was there.
+    pub kept: bool,
 }
 
 impl Engine {
@@ -292,11 +294,11 @@ pub(crate) fn planned(run: &RunRecord) -> Option<Plan> {
     })
 }
 
-/// The loads of a plan.
+/// The loads of a plan, but for those that leave their tables as they are.
 pub(crate) fn loads(plan: &Plan) -> impl Iterator<Item = &StepName> {
     let loads = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Load(_)));
+        .filter(|step| matches!(&step.action, Action::Load(load) if load.change != Change::Kept));
     loads.map(|step| &step.name)
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
-    Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
+    Check, Dedupe, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge,
+    Pipeline, Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
@@ -19,7 +19,9 @@ use crate::findings;
 use crate::lake::{LakeTable, check_layout};
 use crate::last_read::last_read;
 use crate::open::table_id;
-use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
+use crate::query::{
+    RowCondition, Session, columns_of, condition, duplicate, faults_of, no_condition,
+};
 use crate::watermark;
 
 /// How the names of columns begin that a merge adds to rows on their way.
@@ -36,7 +38,13 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
         faults: Vec::new(),
         unknown: BTreeSet::new(),
     };
+    survey.made().await?;
+    let kept = survey.facts.kept(pipeline);
+    let idle = graph.only_feeding(pipeline, &kept);
     for name in graph.order(pipeline) {
+        if idle.contains(&name) {
+            continue;
+        }
         let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
             continue;
         };
@@ -59,6 +67,7 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
         }
     }
     if survey.faults.is_empty() {
+        survey.published().await?;
         Ok(survey.facts)
     } else {
         Err(findings::error_of(engine.texts(), &survey.faults))
@@ -80,6 +89,37 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
+    /// Looks for the tables that loads only make.
+    async fn made(&mut self) -> Result<()> {
+        for step in &self.pipeline.steps {
+            if let StepKind::Load(load) = &step.kind
+                && let (LoadMode::CreateOnly, Target::Lake(table)) = (&load.mode, &load.target)
+                && let Some(found) = self.engine.lake().await?.table(&table_id(table)).await?
+            {
+                let facts = table_facts(&found)?;
+                self.facts.targets.insert(step.name.clone(), facts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks whether the tables that are written can become visible in one step.
+    async fn published(&mut self) -> Result<()> {
+        let to_lake = |step: &&Step| match &step.kind {
+            StepKind::Load(load) => matches!(load.target, Target::Lake(_)),
+            StepKind::Check(check) => check.quarantine.is_some(),
+            StepKind::Extract(_) | StepKind::Transform(_) => false,
+        };
+        let tables = self.pipeline.steps.iter().filter(to_lake).count();
+        if tables > 1 && self.pipeline.publishes_together {
+            let mut targets = self.facts.targets.values();
+            let makes_tables = targets.any(|target| target.columns.is_none());
+            let lake = self.engine.lake().await?;
+            self.facts.publishes_together = lake.publishes_together(makes_tables).await?;
+        }
+        Ok(())
+    }
+
     fn learn(&mut self, step: &StepName, schema: &SchemaRef) -> Result<()> {
         self.session
             .register_step(step.as_str(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
@@ -212,6 +252,38 @@ impl Survey<'_> {
         Ok(())
     }
 
+    /// A part of a table is told by a condition on its columns, as they will be with those of the rows.
+    async fn part(
+        &mut self,
+        step: &Step,
+        condition: &str,
+        rows: &SchemaRef,
+        table: Option<&LakeTable>,
+    ) -> Result<()> {
+        require_free_names(rows)?;
+        let there = table.map(LakeTable::arrow_schema);
+        let there = there.iter().flat_map(|schema| schema.fields());
+        let mut fields: Vec<FieldRef> = there.cloned().collect();
+        for field in rows.fields() {
+            if fields.iter().all(|there| there.name() != field.name()) {
+                fields.push(Arc::clone(field));
+            }
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let of_table = EmptyTable::new(Arc::clone(&schema));
+        self.session
+            .register_step(step.name.as_str(), Arc::new(of_table))?;
+        let faults = self.condition(condition, &step.name).await?;
+        if faults.is_empty() {
+            RowCondition::plan(&self.session, condition, &schema)?;
+            condition::lasting(&self.session, condition, &schema)?;
+        }
+        let of = SqlOf::Part(self.pipeline.id.clone(), step.name.clone());
+        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
+        self.faults.extend(faults);
+        Ok(())
+    }
+
     /// What is wrong with a condition: it is planned as a query of one column that is true or false.
     async fn condition(&self, expect: &str, checked: &StepName) -> Result<Vec<SqlFault>> {
         // On lines of its own it may end in a comment, and places in it are one line off.
@@ -243,22 +315,30 @@ impl Survey<'_> {
         if let (LoadMode::Merge(merge), Some(rows)) = (&load.mode, &rows) {
             self.merge(step, load, merge, rows).await?;
         }
+        if let (LoadMode::AppendNew(dedupe), Some(rows)) = (&load.mode, &rows) {
+            require_dedupe_columns(dedupe, rows)?;
+        }
         if let (Target::Lake(_), Some(rows)) = (&load.target, &rows) {
             check_layout(rows, &load.partition_by, &load.sort_by)?;
         }
         let facts = match &load.target {
-            Target::Lake(table) => match self.engine.lake().await?.table(&table_id(table)).await? {
-                Some(found) => {
-                    if let LoadMode::Merge(merge) = &load.mode {
-                        require_key(merge, &found)?;
-                    }
-                    TableFacts {
-                        columns: Some(columns_of(&found.arrow_schema())?),
-                        snapshot: found.snapshot_id(),
-                    }
+            Target::Lake(table) => {
+                let found = self.engine.lake().await?.table(&table_id(table)).await?;
+                if let (LoadMode::ReplaceWhere(condition), Some(rows)) = (&load.mode, &rows) {
+                    self.part(step, condition, rows, found.as_ref()).await?;
                 }
-                None => TableFacts::default(),
-            },
+                match found {
+                    Some(found) => {
+                        match &load.mode {
+                            LoadMode::Merge(merge) => require_key(&merge.key, &found)?,
+                            LoadMode::AppendNew(dedupe) => require_known(dedupe, &found)?,
+                            _ => {}
+                        }
+                        table_facts(&found)?
+                    }
+                    None => TableFacts::default(),
+                }
+            }
             Target::Connection { connection, table } => {
                 let connection = self.engine.connection(connection).await?;
                 let sink = connection.sink().ok_or_else(|| {
@@ -280,13 +360,55 @@ impl Survey<'_> {
     }
 }
 
+/// What a plan needs to know of a table that is there.
+fn table_facts(table: &LakeTable) -> Result<TableFacts> {
+    Ok(TableFacts {
+        columns: Some(columns_of(&table.arrow_schema())?),
+        snapshot: table.snapshot_id(),
+    })
+}
+
+/// Rows of a table that lacks a column of the key, or has no times where they count, are never known again.
+fn require_known(dedupe: &Dedupe, table: &LakeTable) -> Result<()> {
+    require_key(&dedupe.key, table)?;
+    let by = dedupe.by.as_ref().filter(|_| dedupe.within.is_some());
+    let Some(by) = by.filter(|_| table.snapshot_id().is_some()) else {
+        return Ok(());
+    };
+    match table.arrow_schema().field_with_name(by) {
+        Ok(field) => {
+            require_times(by, field.data_type()).map_err(|error| error.with("table", table.id()))
+        }
+        Err(_) => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "the table has no column `{by}`, by which rows are the same only where it is near"
+            ),
+        )
+        .with("table", table.id())
+        .help("name a column that it has, or leave out `within`")),
+    }
+}
+
+/// Only times and days lie a duration apart.
+fn require_times(by: &str, r#type: &DataType) -> Result<()> {
+    if matches!(
+        r#type,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    ) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("`within` needs a time or a date, and column `{by}` is `{type}`"),
+    )
+    .help("cast it in a transform before, or leave out `within`"))
+}
+
 /// Rows of a table that lacks a column of the key could never be found again.
-fn require_key(merge: &Merge, table: &LakeTable) -> Result<()> {
+fn require_key(key: &[String], table: &LakeTable) -> Result<()> {
     let columns = table.arrow_schema();
-    let missing = merge
-        .key
-        .iter()
-        .find(|key| columns.field_with_name(key).is_err());
+    let missing = key.iter().find(|key| columns.field_with_name(key).is_err());
     let Some(missing) = missing.filter(|_| table.snapshot_id().is_some()) else {
         return Ok(());
     };
@@ -296,7 +418,7 @@ fn require_key(merge: &Merge, table: &LakeTable) -> Result<()> {
         .find(|name| name.eq_ignore_ascii_case(missing));
     let help = match alike {
         Some(alike) => format!("it has `{alike}`: names are taken as they are written"),
-        None => "merge by columns that it has, or write it once with `mode: replace`".to_owned(),
+        None => "name columns that it has, or write it once with `mode: replace`".to_owned(),
     };
     Err(Error::new(
         ErrorKind::InvalidInput,
@@ -313,8 +435,37 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
         ("latest_by", merge.latest_by.as_slice()),
         ("without", merge.deletes.without()),
     ];
+    require_named(&named, rows)?;
+    require_free_names(rows)?;
+    require_exact(&merge.key, rows)?;
+    let told = [VALID_FROM, VALID_TO, IS_CURRENT];
+    let own = told.iter().find(|name| rows.field_with_name(name).is_ok());
+    if let Some(name) = own.filter(|_| merge.history) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("the rows have a column `{name}`, which `history` writes itself"),
+        )
+        .help("give it another name in a transform before"));
+    }
+    Ok(())
+}
+
+/// The columns by which rows are known must be among those that are read.
+fn require_dedupe_columns(dedupe: &Dedupe, rows: &SchemaRef) -> Result<()> {
+    let named = [("key", dedupe.key.as_slice()), ("by", dedupe.by.as_slice())];
+    require_named(&named, rows)?;
+    require_free_names(rows)?;
+    require_exact(&dedupe.key, rows)?;
+    match dedupe.by.as_ref().filter(|_| dedupe.within.is_some()) {
+        Some(by) => require_times(by, rows.field_with_name(by)?.data_type()),
+        None => Ok(()),
+    }
+}
+
+/// Columns that a spec names under these words must be there.
+fn require_named(named: &[(&str, &[String])], rows: &SchemaRef) -> Result<()> {
     for (word, columns) in named {
-        for column in columns {
+        for column in *columns {
             if rows.field_with_name(column).is_err() {
                 let there = rows.fields().iter().map(|field| field.name().as_str());
                 return Err(Error::new(
@@ -328,6 +479,11 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// The names that merges give to columns of their own must be free.
+fn require_free_names(rows: &SchemaRef) -> Result<()> {
     if let Some(field) = rows
         .fields()
         .iter()
@@ -342,7 +498,12 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
         )
         .help("give it another name in a transform before"));
     }
-    for column in &merge.key {
+    Ok(())
+}
+
+/// A key must be the same each time.
+fn require_exact(key: &[String], rows: &SchemaRef) -> Result<()> {
+    for column in key {
         if rows.field_with_name(column)?.data_type().is_floating() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -350,15 +511,6 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
             )
             .help("cast it in a transform before: `CAST(… AS DECIMAL(18, 6))`"));
         }
-    }
-    let told = [VALID_FROM, VALID_TO, IS_CURRENT];
-    let own = told.iter().find(|name| rows.field_with_name(name).is_ok());
-    if let Some(name) = own.filter(|_| merge.history) {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("the rows have a column `{name}`, which `history` writes itself"),
-        )
-        .help("give it another name in a transform before"));
     }
     Ok(())
 }

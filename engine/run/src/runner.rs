@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
-use spec::model::{Pipeline, PipelineId, Retry, StepName};
-use spec::plan::Plan;
+use spec::model::{Pipeline, PipelineId, Retry, StepName, Target};
+use spec::plan::{Action, Change, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
@@ -217,18 +217,23 @@ impl Engine {
         staged?;
         let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
         let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
-        while let Some(done) = executor.commit_next().await? {
-            let event = RunEvent::Committed {
-                step: done.step.clone(),
-                target: done.target.clone(),
-                snapshot: done.snapshot,
-                rows: done.rows,
-            };
-            self.record(chosen.run, &chosen.plan.pipeline, event)
-                .await?;
-            committed.push(done);
+        loop {
+            let done = executor.commit_next().await?;
+            if done.is_empty() {
+                return Ok(committed);
+            }
+            for one in done {
+                let event = RunEvent::Committed {
+                    step: one.step.clone(),
+                    target: one.target.clone(),
+                    snapshot: one.snapshot,
+                    rows: one.rows,
+                };
+                self.record(chosen.run, &chosen.plan.pipeline, event)
+                    .await?;
+                committed.push(one);
+            }
         }
-        Ok(committed)
     }
 
     /// Writes down how the run ended, where it has.
@@ -242,7 +247,8 @@ impl Engine {
             Ok((attempt, committed)) => {
                 self.record(chosen.run, pipeline, RunEvent::Succeeded)
                     .await?;
-                let loads = committed.into_iter().map(report).collect();
+                let loads = committed.into_iter().map(report);
+                let loads = loads.chain(kept(&chosen.plan)).collect();
                 let run = chosen.run.to_string();
                 return Ok(RunReport {
                     run,
@@ -286,7 +292,26 @@ fn report(done: Committed) -> LoadReport {
         rows: done.rows,
         snapshot: done.snapshot,
         already: done.already,
+        kept: false,
     }
+}
+
+/// The loads that leave their tables as they are.
+fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
+    plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Load(load) if load.change == Change::Kept => Some(LoadReport {
+            step: step.name.to_string(),
+            target: match &load.target {
+                Target::Lake(table) => table.to_string(),
+                Target::Connection { connection, table } => format!("{connection}: {table}"),
+            },
+            rows: 0,
+            snapshot: None,
+            already: false,
+            kept: true,
+        }),
+        _ => None,
+    })
 }
 
 /// What is said of a run that ended its process and not itself.

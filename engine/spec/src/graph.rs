@@ -170,6 +170,22 @@ impl Graph {
         seen
     }
 
+    /// These loads, and the steps whose rows end in them and nowhere else.
+    pub fn only_feeding(
+        &self,
+        pipeline: &Pipeline,
+        loads: &BTreeSet<StepName>,
+    ) -> BTreeSet<StepName> {
+        let mut found = loads.clone();
+        for step in self.order(pipeline).into_iter().rev() {
+            let readers = self.readers(&pipeline.id, &step);
+            if !readers.is_empty() && readers.iter().all(|reader| found.contains(reader)) {
+                found.insert(step);
+            }
+        }
+        found
+    }
+
     /// Pipelines, each after those whose tables it reads or whose end it waits for; ties by name.
     pub fn pipelines(&self) -> Vec<PipelineId> {
         let mut pipelines = self.waits.clone();

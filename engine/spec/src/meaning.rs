@@ -174,6 +174,8 @@ pub enum SqlOf {
     Rule(PipelineId, StepName, String),
     /// The condition of a merge under which a row deletes, by its load.
     Deletes(PipelineId, StepName),
+    /// The condition of the part of a table that is replaced, by its load.
+    Part(PipelineId, StepName),
     /// A query that stands in no file.
     Query,
 }

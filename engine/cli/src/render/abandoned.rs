@@ -60,6 +60,16 @@ fn then(table: &AbandonedTable) -> String {
             format!("its rows stay{snapshot}; the next run merges into them")
         }
         (false, NextRun::Merges) => "the next run merges what the source has then".to_owned(),
+        (true, NextRun::AddsNew) => {
+            format!("its rows stay{snapshot}; the next run adds those that it does not have")
+        }
+        (false, NextRun::AddsNew) => {
+            "the next run adds what the source has then and it has not".to_owned()
+        }
+        (true, NextRun::Makes) => {
+            format!("its rows stay{snapshot}, and later runs leave it as it is")
+        }
+        (false, NextRun::Makes) => "the next run makes it".to_owned(),
         (true, NextRun::AppendsAll) => format!(
             "its rows stay{snapshot}, and the next run appends all rows once more: where that is a copy too many, roll \
              the table back to the snapshot before this one first"

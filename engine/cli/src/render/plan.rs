@@ -1,8 +1,9 @@
 //! A plan for people: the steps in order, what each reads, and what each does to its table.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
-use spec::model::{Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
+use spec::model::{Dedupe, Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
 use spec::plan::{
     Action, Change, Column, ColumnChange, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
     PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
@@ -215,6 +216,31 @@ fn of_merge(merge: &Merge, target: &Target) -> Facts {
     facts
 }
 
+/// Which rows with one key are the same, and which of them is added.
+fn of_dedupe(dedupe: &Dedupe) -> Facts {
+    let mut facts = Facts::new();
+    let Some(by) = &dedupe.by else {
+        return facts;
+    };
+    if let Some(within) = dedupe.within {
+        let within = as_written(within);
+        facts.push(("same", format!("no further apart than {within} by {by}")));
+    }
+    facts.push(("first by", by.clone()));
+    facts
+}
+
+/// A duration as specs write it.
+fn as_written(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    match unit.filter(|_| time.subsec_nanos() == 0) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{}ms", time.as_millis()),
+    }
+}
+
 fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
     let target = match &load.target {
         Target::Lake(table) => table.to_string(),
@@ -222,17 +248,22 @@ fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
     };
     let mode = match &load.mode {
         LoadMode::Append => "append".to_owned(),
+        LoadMode::AppendNew(dedupe) => format!("append where {} is new", dedupe.key.join(", ")),
         LoadMode::Replace => "replace everything".to_owned(),
+        LoadMode::ReplaceWhere(part) => format!("replace rows for which {}", one_line(part)),
+        LoadMode::CreateOnly => "create only".to_owned(),
         LoadMode::ReplacePartitions => "replace the partitions that rows fall into".to_owned(),
         LoadMode::Merge(merge) => format!("merge by {}", merge.key.join(", ")),
     };
-    let mut facts = vec![
-        ("rows of", list(&step.inputs)),
-        ("to", target),
-        ("mode", mode),
-    ];
-    if let LoadMode::Merge(merge) = &load.mode {
-        facts.extend(of_merge(merge, &load.target));
+    let mut facts = Facts::new();
+    if !step.inputs.is_empty() {
+        facts.push(("rows of", list(&step.inputs)));
+    }
+    facts.extend([("to", target), ("mode", mode)]);
+    match &load.mode {
+        LoadMode::Merge(merge) => facts.extend(of_merge(merge, &load.target)),
+        LoadMode::AppendNew(dedupe) => facts.extend(of_dedupe(dedupe)),
+        _ => {}
     }
     if let Some(base) = load.base {
         facts.push(("now", format!("snapshot {base}")));
@@ -269,6 +300,7 @@ fn of_change(change: &Change, rows: &[Column]) -> Facts {
             facts
         }
         Change::Unchanged => vec![("table", "keeps its columns".to_owned())],
+        Change::Kept => vec![("table", paint(FAINT, "unchanged: the table is there"))],
         Change::Evolve(changes) => {
             let mut facts = vec![("table", paint(CARE, "changes with this commit"))];
             facts.extend(changes.iter().map(|change| ("", difference(change))));
@@ -375,6 +407,10 @@ fn summary(plan: &Plan) -> String {
             "to write as they are",
         ),
         (
+            count(|change| *change == Change::Kept),
+            "to leave as they are",
+        ),
+        (
             count(|change| matches!(change, Change::Refused(_))),
             "refused",
         ),
@@ -387,6 +423,15 @@ fn summary(plan: &Plan) -> String {
     if parts.is_empty() {
         "no tables are written".to_owned()
     } else {
-        format!("tables: {}", parts.join(", "))
+        format!("tables: {}{}", parts.join(", "), publication(plan))
+    }
+}
+
+/// How the lake's tables become visible, where there are several.
+fn publication(plan: &Plan) -> String {
+    match plan.lake_tables().count() {
+        0 | 1 => String::new(),
+        n if plan.publishes_together => format!("; {n} of the lake become visible in one step"),
+        n => format!("; {n} of the lake become visible one after the other"),
     }
 }

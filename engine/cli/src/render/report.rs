@@ -45,6 +45,9 @@ pub(crate) fn text(pipeline: &PipelineId, report: &RunReport, took: Duration) ->
 }
 
 fn outcome(load: &LoadReport) -> String {
+    if load.kept {
+        return "unchanged: the table is there".to_owned();
+    }
     let snapshot = load
         .snapshot
         .map_or_else(|| "committed".to_owned(), |id| format!("snapshot {id}"));

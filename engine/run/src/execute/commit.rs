@@ -1,4 +1,4 @@
-//! The point of no return: staged rows become visible, one target after the other.
+//! The point of no return: staged rows become visible.
 
 use std::collections::BTreeMap;
 
@@ -26,78 +26,86 @@ pub(crate) struct Committed {
 }
 
 impl Executor<'_> {
-    /// Makes the next target's rows visible; `None` when all are.
-    pub(crate) async fn commit_next(&mut self) -> Result<Option<Committed>> {
+    /// Makes the next target's rows visible, with those of others where that is one step; nothing when all are.
+    pub(crate) async fn commit_next(&mut self) -> Result<Vec<Committed>> {
         let Some(load) = self.staged.pop_front() else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let step = load.step.clone();
-        let committed = self
-            .attempt
-            .commit_one(load)
-            .await
-            .map_err(|error| error.with("step", &step))?;
-        self.attempt.progress.event(ProgressEvent::Committed {
-            step: committed.step.clone(),
-            target: committed.target.clone(),
-            rows: committed.rows,
-            snapshot: committed.snapshot,
-            already: committed.already,
-        });
-        Ok(Some(committed))
+        let mut loads = vec![load];
+        let makes_tables = loads
+            .iter()
+            .chain(&self.staged)
+            .any(StagedLoad::makes_table);
+        let is_of_lake = loads.iter().all(StagedLoad::is_of_lake);
+        if is_of_lake && self.attempt.goes_together(makes_tables).await? {
+            for other in std::mem::take(&mut self.staged) {
+                if other.is_of_lake() {
+                    loads.push(other);
+                } else {
+                    self.staged.push_back(other);
+                }
+            }
+        }
+        let done = self.attempt.commit(loads).await?;
+        for committed in &done {
+            self.attempt.progress.event(ProgressEvent::Committed {
+                step: committed.step.clone(),
+                target: committed.target.clone(),
+                rows: committed.rows,
+                snapshot: committed.snapshot,
+                already: committed.already,
+            });
+        }
+        Ok(done)
     }
 }
 
 impl Attempt<'_> {
-    async fn commit_one(&self, load: StagedLoad) -> Result<Committed> {
-        if load.rows == 0 && self.changes_nothing(&load.step) {
-            let StagedLoad { step, target, .. } = load;
-            return Ok(Committed {
-                step,
-                target,
-                rows: 0,
-                snapshot: None,
-                already: false,
-            });
+    /// Commits loads: all or none of those to the lake.
+    async fn commit(&self, loads: Vec<StagedLoad>) -> Result<Vec<Committed>> {
+        let is_idle = |load: &StagedLoad| load.rows == 0 && self.changes_nothing(&load.step);
+        let (idle, loads): (Vec<_>, Vec<_>) = loads.into_iter().partition(is_idle);
+        let idle = idle.into_iter().map(|load| Committed {
+            step: load.step,
+            target: load.target,
+            rows: 0,
+            snapshot: None,
+            already: false,
+        });
+        let mut done: Vec<Committed> = idle.collect();
+        let (of_lake, others): (Vec<_>, Vec<_>) =
+            loads.into_iter().partition(StagedLoad::is_of_lake);
+        done.extend(self.publish(of_lake).await?);
+        for load in others {
+            let step = load.step.clone();
+            let committed = self.commit_elsewhere(load).await;
+            done.extend(committed.map_err(|error| error.with("step", &step))?);
         }
-        let StagedLoad {
-            step,
-            target,
-            rows: _,
-            staging,
-            watermarks_of,
-        } = load;
-        let (snapshot, rows, already) = match staging {
-            Staging::Lake(staged) => {
-                let done = staged.commit(&self.lake_stamp(&watermarks_of)).await?;
-                (Some(done.snapshot_id), done.rows, done.already)
-            }
-            Staging::Merge(merge) => {
-                let stamp = self.lake_stamp(&watermarks_of);
-                let done = self.commit_merge(*merge, &stamp).await?;
-                (Some(done.snapshot_id), done.rows, done.already)
-            }
-            Staging::Connection {
-                connection,
-                write,
-                staged,
-            } => {
-                let connection = self.engine.connection(&connection).await?;
-                let already = match connection.sink() {
-                    Some(sink) => sink.committed(&write).await?,
-                    None => false,
-                };
-                let rows = if already { 0 } else { staged.commit().await? };
-                (None, rows, already)
-            }
+        Ok(done)
+    }
+
+    /// Commits a load to another system.
+    async fn commit_elsewhere(&self, load: StagedLoad) -> Result<Option<Committed>> {
+        let Staging::Connection {
+            connection,
+            write,
+            staged,
+        } = load.staging
+        else {
+            return Ok(None);
         };
-        Ok(Committed {
-            step,
-            target,
-            rows,
-            snapshot,
+        let connection = self.engine.connection(&connection).await?;
+        let already = match connection.sink() {
+            Some(sink) => sink.committed(&write).await?,
+            None => false,
+        };
+        Ok(Some(Committed {
+            step: load.step,
+            target: load.target,
+            rows: if already { 0 } else { staged.commit().await? },
+            snapshot: None,
             already,
-        })
+        }))
     }
 
     /// Whether changing no rows would only add an empty snapshot: the table is there, and no watermark moves.
@@ -118,7 +126,7 @@ impl Attempt<'_> {
     }
 
     /// What a table of the lake remembers of a load from its commit on.
-    fn lake_stamp(&self, extracts: &[StepName]) -> Stamp {
+    pub(super) fn lake_stamp(&self, extracts: &[StepName]) -> Stamp {
         Stamp {
             run: self.run.to_owned(),
             pipeline: self.plan.pipeline.to_string(),

@@ -11,9 +11,9 @@ use spec::plan::{PlannedLoad, PlannedStep};
 use tokio::task::JoinSet;
 
 use super::executor::{Attempt, Executor, sizes};
-use super::merge::StagedMerge;
+use super::merge::StagedMeeting;
 use super::rows::Rows;
-use crate::lake::{self, StageRequest, Staged, WriteMode};
+use crate::lake::{self, StageRequest, Staged, TableStage, WriteMode, WrittenFiles};
 use crate::last_read::goes_on_from;
 use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
@@ -31,8 +31,8 @@ pub(super) struct StagedLoad {
 pub(super) enum Staging {
     /// In data files that no snapshot names yet.
     Lake(Box<Staged>),
-    /// The same, for rows that meet those of their keys.
-    Merge(Box<StagedMerge>),
+    /// The same, for rows that meet some that are there.
+    Meeting(Box<StagedMeeting>),
     /// In another system, which remembers the run.
     Connection {
         connection: ConnectionName,
@@ -83,19 +83,38 @@ impl Attempt<'_> {
             ),
             LoadMode::Replace => (WriteMode::Replace, rows),
             LoadMode::ReplacePartitions => (WriteMode::ReplacePartitions, rows),
-            LoadMode::Merge(merge) => {
-                return self.merge_into_lake(step, load, table, merge, rows).await;
+            LoadMode::CreateOnly => (WriteMode::Create, rows),
+            LoadMode::Merge(_) | LoadMode::AppendNew(_) | LoadMode::ReplaceWhere(_) => {
+                return self.meet_in_lake(step, load, table, rows).await;
             }
         };
         let request = request_of(load, table, mode, &rows.schema());
         let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
+        let streams = rows.into_streams(self.engine.parallel()).await?;
+        let (files, written) = self.write_all(&stage, &step.name, streams).await?;
+        let alone = Arc::into_inner(stage)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
+        let staged = alone.staged(files);
+        Ok(StagedLoad {
+            step: step.name.clone(),
+            target: table.to_string(),
+            rows: written,
+            staging: Staging::Lake(Box::new(staged)),
+            watermarks_of: load.watermarks_of.clone(),
+        })
+    }
+
+    /// Writes rows into files of a stage; how many they were.
+    pub(super) async fn write_all(
+        &self,
+        stage: &Arc<TableStage>,
+        step: &StepName,
+        streams: Vec<BatchStream>,
+    ) -> Result<(Vec<WrittenFiles>, u64)> {
         let mut writers = JoinSet::new();
-        for mut stream in rows.into_streams(self.engine.parallel()).await? {
-            let (stage, progress, name) = (
-                Arc::clone(&stage),
-                Arc::clone(&self.progress),
-                step.name.clone(),
-            );
+        for mut stream in streams {
+            let (stage, progress, name) =
+                (Arc::clone(stage), Arc::clone(&self.progress), step.clone());
             writers.spawn(async move {
                 let mut writer = stage.writer()?;
                 let mut written = 0_u64;
@@ -113,16 +132,7 @@ impl Attempt<'_> {
             files.push(some);
             written += rows;
         }
-        let alone = Arc::into_inner(stage)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
-        let staged = alone.staged(files);
-        Ok(StagedLoad {
-            step: step.name.clone(),
-            target: table.to_string(),
-            rows: written,
-            staging: Staging::Lake(Box::new(staged)),
-            watermarks_of: load.watermarks_of.clone(),
-        })
+        Ok((files, written))
     }
 
     async fn stage_in_connection(
@@ -176,7 +186,12 @@ impl Attempt<'_> {
     fn known_by(&self, step: &PlannedStep, load: &PlannedLoad) -> Option<KnownBy> {
         let window = match load.mode {
             LoadMode::Append => self.window_above(&step.name)?,
-            LoadMode::Replace | LoadMode::ReplacePartitions | LoadMode::Merge(_) => return None,
+            LoadMode::AppendNew(_)
+            | LoadMode::Replace
+            | LoadMode::ReplaceWhere(_)
+            | LoadMode::ReplacePartitions
+            | LoadMode::Merge(_)
+            | LoadMode::CreateOnly => return None,
         };
         Some(KnownBy {
             key: window.edge.key()?.to_vec(),
@@ -218,10 +233,13 @@ pub(super) fn write_of(
         LoadMode::Merge(merge) => connectors::WriteMode::Merge {
             key: merge.key.clone(),
         },
-        LoadMode::ReplacePartitions => {
+        LoadMode::AppendNew(_)
+        | LoadMode::ReplaceWhere(_)
+        | LoadMode::ReplacePartitions
+        | LoadMode::CreateOnly => {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "only tables of the lake have partitions to replace",
+                "only tables of the lake can be loaded in this way",
             ));
         }
     };

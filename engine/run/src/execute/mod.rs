@@ -1,7 +1,8 @@
 //! Plan → staged rows → commits.
 //!
-//! Everything is staged first and checked; only then is anything committed, one target after the other. Dropping an
-//! execution before that leaves nothing that anybody can see.
+//! Everything is staged first and checked; only then is anything committed: the lake's tables in one step where the
+//! catalog can, everything else one target after the other. Dropping an execution before that leaves nothing that
+//! anybody can see.
 
 mod check;
 mod commit;
@@ -9,6 +10,7 @@ mod executor;
 mod known;
 mod load;
 mod merge;
+mod publish;
 mod quarantine;
 mod rows;
 

@@ -45,8 +45,8 @@ pub use self::refs::{At, Moment, RefKind, Reference, TagName};
 pub use self::schema::{Column, Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
 pub use self::snapshots::SnapshotInfo;
 pub use self::stage::{
-    DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, WriteMode, check_layout,
-    schema_change,
+    DEFAULT_TARGET_FILE_BYTES, StageRequest, Staged, TableStage, Unpublished, WriteMode,
+    check_layout, publish, schema_change,
 };
 use self::storage::Warehouse;
 pub use self::table::LakeTable;
@@ -83,6 +83,11 @@ impl Lake {
     /// Begins a write. Nothing of it is visible before its commit.
     pub async fn stage(&self, request: StageRequest) -> Result<TableStage> {
         TableStage::plan(Arc::clone(&self.catalog), request).await
+    }
+
+    /// Whether several tables can be published in one step, also where one of them is made by it.
+    pub async fn publishes_together(&self, makes_tables: bool) -> Result<bool> {
+        self.catalog.commits_together(makes_tables).await
     }
 
     /// Asks whether catalog and warehouse are there and what they are; one line without a secret.

@@ -12,7 +12,7 @@ use iceberg::table::Table;
 
 use super::catalog::Catalog;
 use super::commit::{
-    self, AddedDelete, Committed, ConflictPolicy, Merging, Removal, SnapshotOp, Target,
+    self, AddedDelete, Committed, ConflictPolicy, Merging, Part, Removal, SnapshotOp, Target,
 };
 use super::failure::failed;
 use super::history::{self, ChangedRows, Stamp};
@@ -37,6 +37,8 @@ pub enum WriteMode {
     /// They meet the rows that have their key; see [`TableStage::merged`]. Fails when others commit meanwhile: their rows
     /// may have the same keys.
     Merge,
+    /// They are the first of the table. Fails where it has any, or gets some meanwhile.
+    Create,
 }
 
 /// Everything that decides what a write does.
@@ -182,7 +184,7 @@ impl TableStage {
                 Removal::Partitions(files.iter().map(|file| file.partition().clone()).collect()),
                 ConflictPolicy::SameRows,
             ),
-            WriteMode::Merge => (
+            WriteMode::Merge | WriteMode::Create => (
                 Operation::Append,
                 Removal::None,
                 ConflictPolicy::FailIfMoved,
@@ -219,6 +221,11 @@ impl TableStage {
         }
     }
 
+    /// The snapshot that the write goes on top of; `None` where there is none.
+    pub fn base_snapshot(&self) -> Option<i64> {
+        commit::current(self.target.base())
+    }
+
     /// What every file has in common.
     pub(super) fn shape(&self) -> &Shape {
         &self.shape
@@ -238,14 +245,21 @@ pub struct Staged {
     changed: Option<ChangedRows>,
 }
 
+/// Why rows did not become visible.
+pub struct Unpublished {
+    /// What went wrong; `CommitUnknown` when it may have happened.
+    pub error: Error,
+    /// What was to be published, where it is certain that none of it is or will be: it can be tried again.
+    pub staged: Vec<Staged>,
+    /// Which of it was in the way, where it is known.
+    pub at: Option<usize>,
+}
+
 impl Staged {
     /// Makes the rows visible, all at once, and remembers the run in the same step. A run that had committed before
     /// changes nothing. `CommitUnknown` when it may have happened.
     pub async fn commit(mut self, stamp: &Stamp) -> Result<Committed> {
-        self.op.properties = stamp.properties();
-        let changed = self.changed.map(ChangedRows::properties);
-        self.op.properties.extend(changed.into_iter().flatten());
-        self.op.now_ms = stamp.now_ms;
+        self.stamp(stamp);
         self.commit_as(&stamp.run).await
     }
 
@@ -256,24 +270,100 @@ impl Staged {
         self.commit_as(id).await
     }
 
+    /// The table.
+    pub const fn table(&self) -> &TableId {
+        self.target.id()
+    }
+
+    /// Whether the table is made by the commit.
+    pub const fn makes_table(&self) -> bool {
+        self.target.base().is_none()
+    }
+
     /// Merges small manifests in the same step.
     pub(super) const fn merging(mut self, merging: Merging) -> Self {
         self.op.merging = Some(merging);
         self
     }
 
-    async fn commit_as(self, run: &str) -> Result<Committed> {
-        let file_io = self.target.file_io().clone();
-        let done = commit::commit(self.catalog.as_ref(), self.target, &self.op, run).await;
-        let unused = match &done {
-            Ok(committed) => committed.already,
-            Err(not) => not.certain,
-        };
-        if unused {
-            commit::remove(&file_io, &paths(&self.op)).await;
-        }
-        done.map_err(|not| not.error)
+    /// Removes the files: they will not be published.
+    pub async fn discard(self) {
+        commit::remove(self.target.file_io(), &paths(&self.op)).await;
     }
+
+    fn stamp(&mut self, stamp: &Stamp) {
+        self.op.properties = stamp.properties();
+        let changed = self.changed.map(ChangedRows::properties);
+        self.op.properties.extend(changed.into_iter().flatten());
+        self.op.now_ms = stamp.now_ms;
+    }
+
+    async fn commit_as(self, run: &str) -> Result<Committed> {
+        let published = publish_as(vec![(self, run.to_owned())]).await;
+        match published {
+            Ok(done) => done.into_iter().next().ok_or_else(nothing_published),
+            Err(Unpublished { error, staged, .. }) => {
+                for one in staged {
+                    one.discard().await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes the rows of several tables visible, all or none of them, each as [`Staged::commit`] does. Only where the
+/// catalog can: see [`super::Lake::publishes_together`].
+pub async fn publish(all: Vec<(Staged, Stamp)>) -> Result<Vec<Committed>, Unpublished> {
+    let stamped = |(mut staged, stamp): (Staged, Stamp)| {
+        staged.stamp(&stamp);
+        (staged, stamp.run)
+    };
+    publish_as(all.into_iter().map(stamped).collect()).await
+}
+
+async fn publish_as(all: Vec<(Staged, String)>) -> Result<Vec<Committed>, Unpublished> {
+    let Some(catalog) = all.first().map(|(staged, _)| Arc::clone(&staged.catalog)) else {
+        return Ok(Vec::new());
+    };
+    let (mut parts, mut changed) = (Vec::new(), Vec::new());
+    for (staged, run) in all {
+        changed.push(staged.changed);
+        parts.push(Part::new(staged.target, staged.op, run));
+    }
+    let done = commit::commit(catalog.as_ref(), &mut parts).await;
+    match done {
+        Ok(done) => {
+            for (part, done) in parts.iter().zip(&done) {
+                if done.already {
+                    commit::remove(part.target.file_io(), &paths(&part.op)).await;
+                }
+            }
+            Ok(done)
+        }
+        Err(not) => {
+            let again = |(part, changed): (Part, Option<ChangedRows>)| Staged {
+                catalog: Arc::clone(&catalog),
+                target: part.target,
+                op: part.op,
+                changed,
+            };
+            let staged = if not.certain {
+                parts.into_iter().zip(changed).map(again).collect()
+            } else {
+                Vec::new()
+            };
+            Err(Unpublished {
+                error: not.error,
+                staged,
+                at: not.at,
+            })
+        }
+    }
+}
+
+fn nothing_published() -> Error {
+    Error::new(ErrorKind::Internal, "a commit of one table did nothing")
 }
 
 fn paths(op: &SnapshotOp) -> Vec<String> {
@@ -287,8 +377,13 @@ fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
     let metadata = table.metadata();
     commit::require_format(metadata, &request.table)?;
     let now = metadata.current_snapshot_id();
-    let differs = |base: &i64| !history::same_rows(metadata, Some(*base), now);
-    if request.mode == WriteMode::Replace && request.base_snapshot.as_ref().is_some_and(differs) {
+    let differs = |base: i64| !history::same_rows(metadata, Some(base), now);
+    let moved = match request.mode {
+        WriteMode::Replace => request.base_snapshot.is_some_and(differs),
+        WriteMode::Create => now.is_some(),
+        WriteMode::Append | WriteMode::ReplacePartitions | WriteMode::Merge => false,
+    };
+    if moved {
         return Err(Error::new(
             ErrorKind::Conflict,
             "the table was changed since the run was planned",

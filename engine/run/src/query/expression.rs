@@ -1,11 +1,14 @@
 //! A condition on rows, evaluated batch by batch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use connectors::{Error, ErrorKind, Result};
 use datafusion::common::DFSchema;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::PhysicalExpr;
 
 use super::{Session, from_datafusion};
@@ -52,6 +55,15 @@ impl RowCondition {
         } else {
             arrow::compute::prep_null_mask_filter(passes)
         })
+    }
+}
+
+impl RowCondition {
+    /// The columns that it is about, by their numbers, in order.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        let columns = collect_columns(&self.0);
+        let numbers: BTreeSet<usize> = columns.iter().map(Column::index).collect();
+        numbers.into_iter().collect()
     }
 }
 

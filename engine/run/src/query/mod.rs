@@ -3,6 +3,7 @@
 //! With `lake`'s table provider the only place that knows DataFusion.
 
 mod columns;
+pub(crate) mod condition;
 mod expression;
 mod failure;
 mod fault;

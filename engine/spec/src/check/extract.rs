@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Extract, ExtractMode, From, Lag, Nulls, Splits, WatermarkBy};
 use crate::read::{At, MISSING_FIELD, WRONG_VALUE};
 use crate::written::{
-    ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, NullsSpec, QuerySpec, StepSpec,
+    ExtractModeSpec, ExtractSpec, IncrementalSpec, NullsSpec, QuerySpec, StepSpec,
 };
 
 pub(crate) const UNSUPPORTED_MODE: Code = Code {
@@ -261,10 +261,7 @@ fn key(steps: &Steps<'_>, step: &StepSpec, by: &IncrementalSpec) -> Option<()> {
         return Some(());
     }
     let loads = loads_of(steps, &step.name);
-    let Some(load) = loads
-        .iter()
-        .find(|load| matches!(load.mode.value, LoadModeSpec::Append))
-    else {
+    let Some(load) = loads.iter().find(|load| load.mode.value.adds_every_row()) else {
         return Some(());
     };
     let message = "rows that share a watermark would be lost or doubled";

@@ -4,7 +4,7 @@ use super::lineage::loads_of;
 use super::step::Steps;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::written::{ExtractModeSpec, LoadModeSpec, LoadSpec, StepSpec};
+use crate::written::{ExtractModeSpec, LoadSpec, StepSpec};
 
 pub(crate) const TWO_INCREMENTS: Code = Code {
     name: "two-increments",
@@ -26,7 +26,7 @@ pub(super) fn two_increments(steps: &Steps<'_>) {
         let Some(load) = step.load.as_ref().map(|load| &load.value) else {
             continue;
         };
-        if !matches!(load.mode.value, LoadModeSpec::Append) {
+        if !load.mode.value.adds_every_row() {
             continue;
         }
         let mut reaching = increments

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::dedupe::dedupe;
 use super::extract::{UNSUPPORTED_MODE, connector};
 use super::lineage::loads_of;
 use super::merge;
 use super::name::BAD_NAME;
 use super::options::{Owner, options};
+use super::part::part;
 use super::partition;
 use super::pipeline::TableUse;
 use super::size::size;
@@ -17,7 +19,8 @@ use crate::model::{Load, LoadMode, OnSchemaChange, Reaction, TableRef, Target};
 use crate::read::At;
 use crate::source::Span;
 use crate::written::{
-    DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReactionSpec, SchemaChangeSpec, StepSpec,
+    DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReactionSpec, ReplaceSpec, SchemaChangeSpec,
+    StepSpec,
 };
 
 pub(crate) const FOREIGN_NAMESPACE: Code = Code {
@@ -36,7 +39,8 @@ pub(crate) const REPLACE_OF_A_PART: Code = Code {
     name: "replace-of-a-part",
     explain: "An extract reads only what is new, and a load puts it in the place of everything that is there: after each run the \
               table would hold nothing but the newest rows. So it is with a merge whose `deletes: by_absence` takes out the rows \
-              that were not read.\n\n\
+              that were not read, with a part that a condition names, and with partitions. A table that only its first run fills \
+              (`create_only`) would hold nothing but the oldest rows.\n\n\
               Add them with `mode: append` or `mode: { merge: { key: [..] } }`; or read all rows with `mode: full`.",
 };
 
@@ -196,10 +200,22 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
 pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incremental: Span) {
     for load in loads_of(steps, &extract.name) {
         let (span, message, label) = match &load.mode.value {
-            LoadModeSpec::Replace => (
+            LoadModeSpec::Replace(ReplaceSpec { r#where: None }) => (
                 load.mode.span,
                 "this table would hold only the newest rows",
                 "what earlier runs loaded is replaced",
+            ),
+            LoadModeSpec::Replace(ReplaceSpec {
+                r#where: Some(part),
+            }) => (
+                part.span,
+                "this part of the table would hold only the newest rows",
+                "what earlier runs loaded into it is replaced",
+            ),
+            LoadModeSpec::CreateOnly => (
+                load.mode.span,
+                "this table would never get the rows that are read later",
+                "only the first run loads",
             ),
             LoadModeSpec::Merge(MergeSpec {
                 deletes:
@@ -218,7 +234,7 @@ pub(super) fn replaced_by_part(steps: &Steps<'_>, extract: &StepSpec, incrementa
                 "these partitions would hold only the newest rows",
                 "what earlier runs loaded into them is replaced",
             ),
-            LoadModeSpec::Append | LoadModeSpec::Merge(_) => continue,
+            LoadModeSpec::Append(_) | LoadModeSpec::Merge(_) => continue,
         };
         let connection = load.connection.as_ref();
         let connection = connection.and_then(|name| steps.names.connections.get(name.as_str()));
@@ -256,7 +272,7 @@ pub(super) fn forgotten_part(steps: &Steps<'_>, extract: &StepSpec, incremental:
         // What replaces a part is told of that.
         let replaces = matches!(
             load.mode.value,
-            LoadModeSpec::Replace | LoadModeSpec::ReplacePartitions
+            LoadModeSpec::Replace(_) | LoadModeSpec::ReplacePartitions | LoadModeSpec::CreateOnly
         );
         if sink.remembers || replaces {
             continue;
@@ -277,10 +293,15 @@ pub(super) fn forgotten_part(steps: &Steps<'_>, extract: &StepSpec, incremental:
 /// The mode that a sink does not have.
 fn missing(sink: SinkCapability, mode: &LoadModeSpec) -> Option<&'static str> {
     match mode {
-        LoadModeSpec::Append => (!sink.append).then_some("append"),
-        LoadModeSpec::Replace => (!sink.replace).then_some("replace"),
+        LoadModeSpec::Append(append) if append.dedupe.is_some() => Some("append: { dedupe: … }"),
+        LoadModeSpec::Append(_) => (!sink.append).then_some("append"),
+        LoadModeSpec::Replace(replace) if replace.r#where.is_some() => {
+            Some("replace: { where: … }")
+        }
+        LoadModeSpec::Replace(_) => (!sink.replace).then_some("replace"),
         LoadModeSpec::Merge(_) => (!sink.merge).then_some("merge"),
         LoadModeSpec::ReplacePartitions => Some("replace_partitions"),
+        LoadModeSpec::CreateOnly => Some("create_only"),
     }
 }
 
@@ -301,8 +322,15 @@ fn can(sink: SinkCapability) -> String {
 fn mode(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec>) -> Option<LoadMode> {
     let span = written.mode.span;
     match &written.mode.value {
-        LoadModeSpec::Append => Some(LoadMode::Append),
-        LoadModeSpec::Replace => Some(LoadMode::Replace),
+        LoadModeSpec::Append(append) => match &append.dedupe {
+            Some(written) => dedupe(steps, written).map(LoadMode::AppendNew),
+            None => Some(LoadMode::Append),
+        },
+        LoadModeSpec::Replace(replace) => match &replace.r#where {
+            Some(condition) => part(steps, step, condition).map(LoadMode::ReplaceWhere),
+            None => Some(LoadMode::Replace),
+        },
+        LoadModeSpec::CreateOnly => Some(LoadMode::CreateOnly),
         LoadModeSpec::ReplacePartitions if written.partition_by.is_empty() => {
             if written.connection.is_none() {
                 let message = "a table without partitions has none to replace";

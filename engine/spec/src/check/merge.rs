@@ -59,7 +59,7 @@ pub(super) fn merge(
 }
 
 /// A column of the key counts once.
-fn named_once(steps: &Steps<'_>, key: &[At<String>]) {
+pub(super) fn named_once(steps: &Steps<'_>, key: &[At<String>]) {
     for (number, column) in key.iter().enumerate() {
         let mut before = key.iter().take(number);
         if let Some(first) = before.find(|first| first.value == column.value) {

@@ -6,6 +6,7 @@
 mod connection;
 mod context;
 mod cycle;
+mod dedupe;
 mod documents;
 mod domain;
 mod duration;
@@ -19,6 +20,7 @@ mod maintenance;
 mod merge;
 mod name;
 mod options;
+mod part;
 mod partition;
 mod pipeline;
 mod project;

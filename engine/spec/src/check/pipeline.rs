@@ -15,7 +15,7 @@ use crate::model::{DomainName, Pipeline, PipelineId, Retry, TableRef};
 use crate::read::nearest;
 use crate::source::Span;
 use crate::text::Text;
-use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec};
+use crate::written::{ConnectionSpec, DomainSpec, PipelineSpec, PublishTablesSpec};
 
 pub(crate) const UNKNOWN_DOMAIN: Code = Code {
     name: "unknown-domain",
@@ -158,6 +158,9 @@ pub(super) fn pipeline<'a>(
             description: spec.description.clone(),
             schedule,
             retry,
+            publishes_together: spec
+                .publish
+                .is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together)),
             steps,
         });
     Checked {

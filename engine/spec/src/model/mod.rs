@@ -21,7 +21,7 @@ pub use project::{Catalog, Domain, Lake, Project, S3Place, SecretRef, StateStore
 pub(crate) use schedule::check_cron;
 pub use schedule::{Catchup, Overlap, Schedule};
 pub use step::{
-    Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Lag, Load, LoadMode, Merge, MergeWrite,
-    Nulls, OnSchemaChange, Otherwise, Reaction, Rule, Splits, Step, StepKind, Target, Transform,
-    VALID_FROM, VALID_TO, WatermarkBy,
+    Check, Dedupe, Deletes, Extract, ExtractMode, From, IS_CURRENT, Lag, Load, LoadMode, Merge,
+    MergeWrite, Nulls, OnSchemaChange, Otherwise, Reaction, Rule, Splits, Step, StepKind, Target,
+    Transform, VALID_FROM, VALID_TO, WatermarkBy,
 };

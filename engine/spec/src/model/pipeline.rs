@@ -15,6 +15,8 @@ pub struct Pipeline {
     pub schedule: Option<Schedule>,
     /// What happens when an attempt fails.
     pub retry: Retry,
+    /// Whether the lake's tables of a run become visible in one step, where the catalog can do that.
+    pub publishes_together: bool,
     /// The steps in the order they were written; they run in the order of the graph.
     pub steps: Vec<Step>,
 }

@@ -207,12 +207,30 @@ pub enum Target {
 pub enum LoadMode {
     /// Rows are added.
     Append,
+    /// Rows are added that the table does not have.
+    AppendNew(Dedupe),
     /// Rows become the whole content.
     Replace,
+    /// Rows take the place of those for which this SQL condition is true, as it is for all that come.
+    ReplaceWhere(String),
     /// Rows become the whole content of the partitions that they fall into.
     ReplacePartitions,
     /// Rows are inserted, or update the row with the same key.
     Merge(Merge),
+    /// Rows make the table and fill it. Where it is there, nothing is loaded.
+    CreateOnly,
+}
+
+/// How a row is known that a table has already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dedupe {
+    /// The columns of the key.
+    pub key: Vec<ColumnName>,
+    /// Of several rows with one key, the one with the least value in this column is added.
+    pub by: Option<ColumnName>,
+    /// How far apart the times in `by` may lie for rows with one key to be the same; however far when `None`. `by` is
+    /// there where this is.
+    pub within: Option<Duration>,
 }
 
 /// Which rows are the same, and what becomes of those that differ.

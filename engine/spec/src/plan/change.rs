@@ -13,6 +13,8 @@ pub enum Change {
     Create,
     /// It has these columns.
     Unchanged,
+    /// It is there, and nothing is loaded.
+    Kept,
     /// Its columns change, in the same commit as the data.
     Evolve(Vec<ColumnChange>),
     /// The spec does not allow what would have to change.

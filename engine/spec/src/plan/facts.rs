@@ -1,9 +1,9 @@
 //! What a plan needs to know of the world, as plain values. Whoever can do I/O looks them up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Column, PlannedWindow};
-use crate::model::{StepName, TableRef};
+use crate::model::{LoadMode, Pipeline, Step, StepKind, StepName, TableRef};
 
 /// What a plan needs to know of the world.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +16,21 @@ pub struct Facts {
     pub targets: BTreeMap<StepName, TableFacts>,
     /// The newest snapshot of each lake table that a transform reads.
     pub snapshots: BTreeMap<TableRef, Option<i64>>,
+    /// Whether the catalog can change all tables that the run writes in one step.
+    pub publishes_together: bool,
+}
+
+impl Facts {
+    /// The loads that only make their table, of those tables that are there.
+    pub fn kept(&self, pipeline: &Pipeline) -> BTreeSet<StepName> {
+        let is_kept = |step: &&Step| {
+            let filled = self.targets.get(&step.name);
+            matches!(&step.kind, StepKind::Load(load) if load.mode == LoadMode::CreateOnly)
+                && filled.is_some_and(|table| table.snapshot.is_some())
+        };
+        let steps = pipeline.steps.iter().filter(is_kept);
+        steps.map(|step| step.name.clone()).collect()
+    }
 }
 
 /// What a source says of one read.

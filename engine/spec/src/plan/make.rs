@@ -16,10 +16,21 @@ impl Plan {
     /// The plan of one run of a pipeline. Facts that are missing count as "there is nothing".
     pub fn make(graph: &Graph, pipeline: &Pipeline, facts: &Facts) -> Self {
         let mut steps: Vec<PlannedStep> = Vec::with_capacity(pipeline.steps.len());
+        let kept = facts.kept(pipeline);
+        let idle = graph.only_feeding(pipeline, &kept);
         for name in graph.order(pipeline) {
             let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
                 continue;
             };
+            if let StepKind::Load(load) = &step.kind
+                && kept.contains(&name)
+            {
+                steps.push(plan_kept(step, load));
+                continue;
+            }
+            if idle.contains(&name) {
+                continue;
+            }
             let inputs = graph.inputs(&pipeline.id, &name);
             let of_input = inputs
                 .first()
@@ -36,7 +47,8 @@ impl Plan {
                     (of_input, Action::Load(action))
                 }
             };
-            let readers = graph.readers(&pipeline.id, &name);
+            let mut readers = graph.readers(&pipeline.id, &name);
+            readers.retain(|reader| !idle.contains(reader));
             steps.push(PlannedStep {
                 name,
                 inputs,
@@ -51,6 +63,7 @@ impl Plan {
             pipeline: pipeline.id.clone(),
             spec,
             steps,
+            publishes_together: pipeline.publishes_together && facts.publishes_together,
             fingerprint,
         }
     }
@@ -60,6 +73,21 @@ impl Plan {
     /// Of what a pipeline's spec says of its steps, whatever the world says: two runs of an unchanged spec agree on it.
     pub fn spec_of(pipeline: &Pipeline) -> Fingerprint {
         Fingerprint::of(&pipeline.steps)
+    }
+}
+
+/// A load that leaves its table as it is, whatever becomes of it until the run.
+fn plan_kept(step: &Step, load: &Load) -> PlannedStep {
+    let planned = plan_load(step, load, &[], Vec::new(), &Facts::default());
+    PlannedStep {
+        name: step.name.clone(),
+        inputs: Vec::new(),
+        readers: Vec::new(),
+        columns: Vec::new(),
+        action: Action::Load(PlannedLoad {
+            change: Change::Kept,
+            ..planned
+        }),
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Plan {
     pub spec: Fingerprint,
     /// The steps, each after all that it reads.
     pub steps: Vec<PlannedStep>,
+    /// Whether the tables of the lake become visible in one step, all or none; not part of the fingerprint.
+    #[serde(default)]
+    pub publishes_together: bool,
     /// Of everything above that decides what the run does.
     pub fingerprint: Fingerprint,
 }
@@ -172,6 +175,19 @@ pub struct PlannedLoad {
 }
 
 impl Plan {
+    /// The tables of the lake that the run writes, also those for rows that are set aside.
+    pub fn lake_tables(&self) -> impl Iterator<Item = &TableRef> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Load(PlannedLoad { change, .. }) if *change == Change::Kept => None,
+            Action::Load(PlannedLoad {
+                target: Target::Lake(table),
+                ..
+            }) => Some(table),
+            Action::Check(check) => check.quarantine.as_ref(),
+            Action::Extract(_) | Action::Transform(_) | Action::Load(_) => None,
+        })
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &StepName) -> Option<&PlannedStep> {
         self.steps.iter().find(|step| step.name == *name)

@@ -14,14 +14,16 @@ mod step;
 pub(crate) use connection::{ConnectionSpec, LimitsSpec, WindowSpec};
 pub(crate) use domain::DomainSpec;
 pub(crate) use maintenance::{CompactSpec, ExpireSpec, MaintenanceSpec, OrphansSpec};
-pub(crate) use pipeline::{CatchupSpec, OverlapSpec, PipelineSpec, ScheduleSpec};
+pub(crate) use pipeline::{
+    CatchupSpec, OverlapSpec, PipelineSpec, PublishTablesSpec, ScheduleSpec,
+};
 pub(crate) use project::{
     CatalogSpec, DefaultsSpec, EnvironmentSpec, LakeSpec, ProjectSpec, RetrySpec, S3Spec,
     StateSpec, WarehouseSpec,
 };
 pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
-    CheckSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec,
-    MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec,
-    SchemaChangeSpec, StepSpec, TransformSpec,
+    CheckSpec, DedupeSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec,
+    LoadModeSpec, LoadSpec, MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec,
+    ReactionSpec, ReplaceSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
 };

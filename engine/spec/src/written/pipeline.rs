@@ -34,8 +34,31 @@ pub(crate) struct PipelineSpec {
     /// What happens when an attempt fails for a reason that may pass.
     #[serde(default)]
     pub(crate) retry: Option<RetrySpec>,
+    /// How the tables of a run become visible.
+    #[serde(default)]
+    pub(crate) publish: Option<PublishSpec>,
     /// The steps. Their order follows from what they read.
     pub(crate) steps: At<Vec<StepSpec>>,
+}
+
+/// How the tables of a run become visible.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishSpec {
+    /// Whether tables of the lake become visible in one step. `together` when left out.
+    #[serde(default)]
+    pub(crate) tables: PublishTablesSpec,
+}
+
+/// Whether tables of the lake become visible in one step.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PublishTablesSpec {
+    /// All or none of them where the catalog can do that, else one after the other: the plan says which.
+    #[default]
+    Together,
+    /// One after the other, in the order of the steps. A run that is interrupted in between is finished by the next command.
+    OneByOne,
 }
 
 /// When a pipeline runs by itself. It says `cron`, `after`, or both.

@@ -86,12 +86,22 @@ pub(crate) enum ExtractModeSpec {
 
 /// A mapping or the bare word.
 fn incremental_as_a_word(schema: &mut Schema) {
+    as_a_word(schema, "incremental", "Files that were not read before.");
+}
+
+/// Choices that are a mapping where more is said, and else the bare word.
+fn modes_as_words(schema: &mut Schema) {
+    as_a_word(schema, "append", "Rows are added.");
+    as_a_word(schema, "replace", "Rows become the whole content.");
+}
+
+fn as_a_word(schema: &mut Schema, word: &str, description: &str) {
     if let Some(choices) = schema
         .get_mut("oneOf")
         .and_then(serde_json::Value::as_array_mut)
     {
         choices.push(serde_json::json!({
-            "description": "Files that were not read before.", "type": "string", "const": "incremental"
+            "description": description, "type": "string", "const": word
         }));
     }
 }
@@ -259,15 +269,58 @@ pub(crate) struct LoadSpec {
 /// How rows meet what is there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(transform = modes_as_words)]
 pub(crate) enum LoadModeSpec {
-    /// Rows are added.
-    Append,
-    /// Rows become the whole content.
-    Replace,
+    /// Rows are added: all of them, or those that are new. The bare word is enough for all.
+    Append(AppendSpec),
+    /// Rows become the whole content, or that of a part. The bare word is enough for the whole.
+    Replace(ReplaceSpec),
     /// Rows become the whole content of the partitions that they fall into; others stay as they are.
     ReplacePartitions,
     /// Rows are inserted, or update the row with the same key.
     Merge(MergeSpec),
+    /// Rows make the table and fill it. Where it is there, nothing is read for it and nothing loaded.
+    CreateOnly,
+}
+
+impl LoadModeSpec {
+    /// Whether every row that comes is added, also one that came before.
+    pub(crate) const fn adds_every_row(&self) -> bool {
+        matches!(self, Self::Append(AppendSpec { dedupe: None }))
+    }
+}
+
+/// Which rows are added.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppendSpec {
+    /// Only those that the table does not have. Left out: all.
+    #[serde(default)]
+    pub(crate) dedupe: Option<At<DedupeSpec>>,
+}
+
+/// How a row is known that the table has already.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DedupeSpec {
+    /// The columns by which a row is known.
+    pub(crate) key: Vec<At<String>>,
+    /// Of several rows of one run with one key, the one with the least value in this column is added.
+    #[serde(default)]
+    pub(crate) by: Option<At<String>>,
+    /// Rows with one key are the same only where the times in `by` lie no further apart: `30d`. Left out: however far.
+    #[serde(default)]
+    pub(crate) within: Option<At<String>>,
+}
+
+/// What rows take the place of.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplaceSpec {
+    /// An SQL condition on rows of the table: those for which it is true go, and it must be true for all that come. Left
+    /// out: all rows go.
+    #[serde(default)]
+    pub(crate) r#where: Option<At<String>>,
 }
 
 /// Which rows are the same, and what becomes of those that differ.

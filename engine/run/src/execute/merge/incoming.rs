@@ -7,9 +7,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use connectors::{Error, ErrorKind, Result};
 use futures::StreamExt;
-use spec::model::{Deletes, Merge, StepName, TableRef};
+use spec::model::{Dedupe, Deletes, Merge, StepName, TableRef};
 use spec::plan::{PlannedLoad, PlannedStep};
 
+use super::part::Part;
 use super::{column, list, states, streams_of};
 use crate::execute::executor::Attempt;
 use crate::execute::load::request_of;
@@ -23,16 +24,27 @@ const COUNT: &str = "__lakewright_count";
 /// The column that tells the latest of several rows, where the table has it not.
 const ORDER: &str = "__lakewright_order";
 
+/// How rows meet those that are there.
+pub(super) enum How {
+    /// By key: they insert, update, delete.
+    Merge(Merge),
+    /// They are added where the table does not have them.
+    New(Dedupe),
+    /// They take the place of a part.
+    Part(Part),
+}
+
 /// Rows that come, one a key, kept on disk.
-pub(super) struct Incoming {
-    pub(super) step: StepName,
+pub(in crate::execute) struct Incoming {
+    pub(in crate::execute) step: StepName,
     pub(super) request: StageRequest,
-    pub(super) merge: Merge,
-    /// The table's columns that the rows have, in its types, and [`DELETES`].
+    pub(super) how: How,
+    /// The table's columns that the rows have, in its types; for a merge, [`DELETES`] as well.
     pub(super) schema: SchemaRef,
     pub(super) rows: Spool,
-    pub(super) keys: Arc<Keys>,
-    watermarks_of: Vec<StepName>,
+    /// Where their keys lie; `None` where they have none.
+    pub(super) keys: Option<Arc<Keys>>,
+    pub(super) watermarks_of: Vec<StepName>,
     /// How far the table told, when the rows began to come, that each of `watermarks_of` was read.
     pub(super) read_before: Vec<Option<String>>,
 }
@@ -138,19 +150,13 @@ impl Attempt<'_> {
         let spool = self.spool(&step.name, "incoming", &schema, streams).await?;
         let rows = self.one_a_key(&step.name, merge, &schema, spool).await?;
         let schema = rows.schema();
-        let keys = Arc::into_inner(keys)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a reader outlived its rows"))?;
         Ok(Incoming {
             step: step.name.clone(),
             request,
-            merge: merge.clone(),
+            how: How::Merge(merge.clone()),
             schema,
             rows,
-            keys: Arc::new(
-                keys.into_inner()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .finish(),
-            ),
+            keys: Some(all_seen(keys)?),
             watermarks_of: load.watermarks_of.clone(),
             read_before,
         })
@@ -191,26 +197,47 @@ impl Attempt<'_> {
             format!("{} DESC NULLS LAST", quoted(latest_by)),
             DELETES.to_owned(),
         ];
-        let order = first.into_iter().chain(others);
+        let order: Vec<String> = first.into_iter().chain(others).collect();
         let kept = schema.fields().iter();
         let kept: Vec<Arc<Field>> = kept
             .filter(|field| field.name() != ORDER)
             .cloned()
             .collect();
         let schema = Arc::new(Schema::new(kept));
+        self.first_of_each(step, &key, &order.join(", "), (&schema, rows))
+            .await
+    }
+
+    /// Of the rows with one key the first in this order, with these columns.
+    pub(super) async fn first_of_each(
+        &self,
+        step: &StepName,
+        key: &str,
+        order: &str,
+        (schema, rows): (&SchemaRef, Spool),
+    ) -> Result<Spool> {
+        let session = self.engine.session()?;
+        session.register_step("incoming", Arc::new(rows))?;
         let sql = format!(
-            "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {}) AS \"__lakewright_rank\" \
+            "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS \"__lakewright_rank\" \
              FROM incoming) WHERE \"__lakewright_rank\" = 1",
             list(schema.fields().iter().map(|field| field.name())),
-            order.collect::<Vec<_>>().join(", "),
         );
         let streams = streams_of(&session, &sql).await?;
-        self.spool(step, "latest", &schema, streams).await
+        self.spool(step, "first", schema, streams).await
     }
 }
 
+/// Where the keys lie of rows that have all come.
+pub(super) fn all_seen(keys: Arc<Mutex<SeenKeys>>) -> Result<Arc<Keys>> {
+    let keys = Arc::into_inner(keys)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a reader outlived its rows"))?;
+    let keys = keys.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::new(keys.finish()))
+}
+
 /// Rows without a key can never be found again.
-fn without_null(rows: &RecordBatch, key: &[String]) -> Result<()> {
+pub(super) fn without_null(rows: &RecordBatch, key: &[String]) -> Result<()> {
     for name in key {
         if column(rows, name)?.null_count() > 0 {
             return Err(Error::new(

@@ -1,4 +1,5 @@
-//! Rows into a table of the lake by key: inserted, updated, deleted.
+//! Rows into a table of the lake whose rows decide what becomes of them: inserted, updated, deleted by key; added where
+//! they are new; in the place of a part.
 //!
 //! The rows that come are kept on disk in the table's types, one a key. They are joined with the rows of the files that
 //! may hold their keys; what comes out are rows that are new, which go straight into files, and changes with the place
@@ -6,45 +7,44 @@
 //! disk meet the table as it is then.
 
 mod incoming;
+mod new;
+mod part;
 mod states;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, is_null, not};
 use arrow::datatypes::SchemaRef;
 use connectors::{BatchStream, Error, ErrorKind, Result};
 use futures::{StreamExt, TryStreamExt};
-use spec::model::{Deletes, Merge, MergeWrite, StepName, TableRef};
+use spec::model::{Deletes, LoadMode, Merge, MergeWrite, StepName, TableRef};
 use spec::plan::{PlannedLoad, PlannedStep};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use self::incoming::Incoming;
+use self::incoming::How;
+pub(super) use self::incoming::Incoming;
 use super::executor::Attempt;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
 use crate::lake::{
-    Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged,
-    Stamp, TableStage, Touched, WrittenFiles,
+    Candidates, ChangedRows, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged, TableStage,
+    Touched, WrittenFiles,
 };
 use crate::query::{Session, Spool, from_datafusion, quoted};
 
 /// How often rows are merged again because somebody else committed first.
-const ATTEMPTS: u32 = 20;
-/// The longest pause before a merge is done again.
-const LONGEST_PAUSE_MS: u64 = 2_000;
 /// Memory below which one more sort at the same time could leave none enough to merge what it has spilled, in bytes.
 const SORT_BYTES: usize = 256 << 20;
 /// Batches that may wait between the join and the disk.
 const WAITING_BATCHES: usize = 2;
 
-/// Rows of a merge, staged on the table as it was, and kept for another try.
-pub(super) struct StagedMerge {
-    staged: Staged,
-    again: Incoming,
+/// Rows staged on the table as it was, and kept for another try.
+pub(super) struct StagedMeeting {
+    pub(super) staged: Staged,
+    pub(super) again: Incoming,
 }
 
 /// What one part of a merge has written and found.
@@ -56,22 +56,36 @@ struct Part {
 }
 
 impl Attempt<'_> {
-    /// Stages a merge into a table of the lake.
-    pub(super) async fn merge_into_lake(
+    /// Stages a load into a table of the lake that depends on the rows that are there.
+    pub(super) async fn meet_in_lake(
         &self,
         step: &PlannedStep,
         load: &PlannedLoad,
         table: &TableRef,
-        merge: &Merge,
         rows: Rows,
     ) -> Result<StagedLoad> {
-        let incoming = self.incoming(step, load, table, merge, rows).await?;
-        let (staged, changed) = self.merge(&incoming).await?;
+        let incoming = match &load.mode {
+            LoadMode::Merge(merge) => self.incoming(step, load, table, merge, rows).await?,
+            LoadMode::AppendNew(dedupe) => self.maybe_new(step, load, table, dedupe, rows).await?,
+            LoadMode::ReplaceWhere(condition) => {
+                self.of_part(step, load, table, condition, rows).await?
+            }
+            LoadMode::Append
+            | LoadMode::Replace
+            | LoadMode::ReplacePartitions
+            | LoadMode::CreateOnly => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "rows were to meet others that they have nothing to do with",
+                ));
+            }
+        };
+        let (staged, changed) = self.meet(&incoming).await?;
         Ok(StagedLoad {
             step: step.name.clone(),
             target: table.to_string(),
             rows: changed.all(),
-            staging: Staging::Merge(Box::new(StagedMerge {
+            staging: Staging::Meeting(Box::new(StagedMeeting {
                 staged,
                 again: incoming,
             })),
@@ -79,32 +93,9 @@ impl Attempt<'_> {
         })
     }
 
-    /// Makes a merge visible, doing it again as long as somebody else is faster.
-    pub(super) async fn commit_merge(
-        &self,
-        merge: StagedMerge,
-        stamp: &Stamp,
-    ) -> Result<Committed> {
-        let StagedMerge { mut staged, again } = merge;
-        let mut attempt = 0;
-        loop {
-            let moved = match staged.commit(stamp).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => error,
-                done => return done,
-            };
-            attempt += 1;
-            if attempt == ATTEMPTS || !moved.is_retryable() || !self.goes_on(&again).await? {
-                return Err(moved);
-            }
-            tracing::info!(step = %again.step, attempt, error = %moved, "merging again");
-            tokio::time::sleep(pause(attempt)).await;
-            (staged, _) = self.merge(&again).await?;
-        }
-    }
-
     /// Whether the table still tells that was read up to where the rows begin: it may have gone back, and rows before
     /// them would be missing.
-    async fn goes_on(&self, incoming: &Incoming) -> Result<bool> {
+    pub(super) async fn goes_on(&self, incoming: &Incoming) -> Result<bool> {
         let table = self.engine.lake().await?.table(&incoming.request.table);
         let read = self.read_so_far(table.await?.as_ref(), incoming.watermarks_of());
         Ok(read == incoming.read_before)
@@ -117,13 +108,21 @@ impl Attempt<'_> {
         extracts.iter().map(read).collect()
     }
 
+    /// Brings the rows into the table as it is now. Nothing is visible after it.
+    pub(super) async fn meet(&self, incoming: &Incoming) -> Result<(Staged, ChangedRows)> {
+        match &incoming.how {
+            How::Merge(merge) => Box::pin(self.merge(incoming, merge)).await,
+            How::New(dedupe) => Box::pin(self.add_new(incoming, dedupe)).await,
+            How::Part(part) => Box::pin(self.replace_part(incoming, part)).await,
+        }
+    }
+
     /// Merges the rows into the table as it is now. Nothing is visible after it.
-    async fn merge(&self, incoming: &Incoming) -> Result<(Staged, ChangedRows)> {
+    async fn merge(&self, incoming: &Incoming, merge: &Merge) -> Result<(Staged, ChangedRows)> {
         let lake = self.engine.lake().await?;
         let stage = Arc::new(lake.stage(incoming.request.clone()).await?);
-        let merge = &incoming.merge;
         let every_file = merge.deletes == Deletes::ByAbsence;
-        let keys = (!every_file).then_some(&incoming.keys);
+        let keys = incoming.keys.as_ref().filter(|_| !every_file);
         let candidates = stage.candidates(&merge.key, keys.map(Arc::as_ref)).await?;
         let (some, all) = candidates.count();
         tracing::debug!(step = %incoming.step, files = some, of = all, "files that may hold a key");
@@ -179,8 +178,7 @@ impl Attempt<'_> {
         } else {
             vec![stage.delete_rows(&candidates, whole.gone).await?]
         };
-        let alone = Arc::into_inner(stage)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
+        let alone = no_more_writers(stage)?;
         let changed = whole.changed;
         Ok((
             alone.merged(written, touched, changed, keys.cloned()),
@@ -247,6 +245,12 @@ impl Attempt<'_> {
             tell(progress.as_ref(), &step, rows);
         })
     }
+}
+
+/// A stage that nobody writes into any more.
+fn no_more_writers(stage: Arc<TableStage>) -> Result<TableStage> {
+    Arc::into_inner(stage)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))
 }
 
 type Tell = Box<dyn Fn(&RecordBatch) + Send + Sync>;
@@ -375,11 +379,4 @@ fn received(receiver: mpsc::Receiver<RecordBatch>) -> BatchStream {
         Some((Ok(batch), receiver))
     })
     .boxed()
-}
-
-/// How long to wait before a merge is done again; random, so that two writers fall out of step.
-fn pause(attempt: u32) -> Duration {
-    let most = (50_u64 << attempt.min(10)).min(LONGEST_PAUSE_MS);
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    Duration::from_millis(random % most)
 }

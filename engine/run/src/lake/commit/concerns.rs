@@ -1,14 +1,18 @@
 //! Whether what others committed meanwhile concerns an operation that was planned before.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use connectors::Result;
+use datafusion::logical_expr::Expr;
 use iceberg::table::Table;
 
 use super::current;
 use super::snapshot::{ConflictPolicy, Removal, RemovedFiles, SnapshotOp};
+use crate::lake::failure::failed;
 use crate::lake::files::{LiveFile, LiveFiles, live_files};
-use crate::lake::merge::Keys;
+use crate::lake::scan::LakeScan;
+use crate::lake::schema;
 
 /// Whether nothing from `base` to `now` concerns an operation that others' commits may go before. What is not the same
 /// table, or was none, is for others to tell.
@@ -27,7 +31,18 @@ pub(super) async fn none(
     match (&op.policy, &op.removal) {
         (ConflictPolicy::KeysApart(keys), _) => {
             let (was, is) = both(base, now).await?;
-            Ok(keys_apart(&was, &is, keys))
+            let apart = |came: Vec<&LiveFile>| !came.iter().any(|file| keys.may_be_in(file));
+            Ok(came(&was, &is).is_some_and(apart))
+        }
+        (ConflictPolicy::PartApart(part), _) => {
+            let (was, is) = both(base, now).await?;
+            let Some(came) = came(&was, &is) else {
+                return Ok(false);
+            };
+            let of_part = files_where(now, part).await?;
+            Ok(!came
+                .iter()
+                .any(|file| of_part.contains(file.file.file_path())))
         }
         (ConflictPolicy::SameFiles, Removal::Files(removed)) => {
             let (was, is) = both(base, now).await?;
@@ -43,13 +58,23 @@ async fn both(base: &Table, now: &Table) -> Result<(LiveFiles, LiveFiles)> {
     Ok((was, is))
 }
 
-/// Whether files only came, none of which can hold one of these keys.
-fn keys_apart(was: &LiveFiles, is: &LiveFiles, keys: &Keys) -> bool {
+/// The files that came, where nothing else happened.
+fn came<'a>(was: &LiveFiles, is: &'a LiveFiles) -> Option<Vec<&'a LiveFile>> {
     let (before, after) = (paths(&was.data), paths(&is.data));
+    let only_came = before.is_subset(&after) && paths(&was.deletes) == paths(&is.deletes);
     let came = |file: &&LiveFile| !before.contains(file.file.file_path());
-    before.is_subset(&after)
-        && paths(&was.deletes) == paths(&is.deletes)
-        && !is.data.iter().filter(came).any(|file| keys.may_be_in(file))
+    only_came.then(|| is.data.iter().filter(came).collect())
+}
+
+/// The files of a table that may hold rows for which a condition is true.
+async fn files_where(table: &Table, condition: &Expr) -> Result<HashSet<String>> {
+    let columns = table.metadata().current_schema();
+    let arrow = Arc::new(schema::readable(columns)?);
+    let snapshot = table.metadata().current_snapshot().cloned();
+    let scan = LakeScan::new(table.clone(), snapshot, Arc::clone(columns), arrow);
+    let tasks = scan.files_where(condition).await;
+    let tasks = tasks.map_err(failed("the files of the table cannot be listed"))?;
+    Ok(tasks.into_iter().map(|task| task.data_file_path).collect())
 }
 
 /// Whether the files that go are all there, and no row of theirs was deleted since.

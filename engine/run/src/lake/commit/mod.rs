@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::io::FileIO;
-use iceberg::spec::SnapshotRef;
+use iceberg::spec::{Snapshot, SnapshotRef};
 use iceberg::table::Table;
 use uuid::Uuid;
 
 pub(super) use self::manifests::Merging;
+use self::snapshot::Produced;
 pub(super) use self::snapshot::{
     AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, lists_files, require_format,
 };
@@ -71,12 +72,73 @@ impl Committed {
     }
 }
 
+/// What is to be committed to one table.
+pub(super) struct Part {
+    /// The table.
+    pub(super) target: Target,
+    /// The change of its files.
+    pub(super) op: SnapshotOp,
+    /// The run on behalf of which it is done.
+    pub(super) run: String,
+    done: Option<Committed>,
+}
+
+impl Part {
+    /// Something that is still to be committed.
+    pub(super) const fn new(target: Target, op: SnapshotOp, run: String) -> Self {
+        Self {
+            target,
+            op,
+            run,
+            done: None,
+        }
+    }
+
+    /// Looks at the table as it is now: whether the run is there already, and whether the change goes on top of it.
+    async fn look(&mut self, catalog: &dyn Catalog, tries: &Tries) -> Result<()> {
+        let now = catalog.load(self.target.id()).await?;
+        if let Some(metadata) = now.as_ref().map(Table::metadata) {
+            if let Some(snapshot) = history::committed(metadata, &self.run) {
+                let ours = tries.unknown.contains(&snapshot.snapshot_id());
+                self.done = Some(Committed::of(snapshot, !ours));
+                return Ok(());
+            }
+            if let Some(snapshot_id) = expired::committed(metadata, &self.run) {
+                self.done = Some(Committed::long_ago(snapshot_id));
+                return Ok(());
+            }
+        }
+        if !concerns::none(self.target.base(), now.as_ref(), &self.op).await? {
+            return Err(self.target.moved("the table was changed by somebody else"));
+        }
+        if let Some(rebased) = self.target.rebased(now, &self.op.policy)? {
+            self.target = rebased;
+        }
+        Ok(())
+    }
+
+    fn change(&self, snapshot: Snapshot) -> Change<'_> {
+        let target = &self.target;
+        Change {
+            id: target.id(),
+            base: target.base(),
+            initial: target.initial(),
+            initial_updates: target.initial_updates(),
+            file_io: target.file_io(),
+            requirements: target.requirements(),
+            updates: target.updates(snapshot),
+        }
+    }
+}
+
 /// Why nothing was committed, and whether the data files may be removed.
 pub(super) struct NotCommitted {
     /// What went wrong.
     pub(super) error: Error,
     /// No attempt can still become visible.
     pub(super) certain: bool,
+    /// The part that it is about, where it is about one.
+    pub(super) at: Option<usize>,
 }
 
 /// The loop's memory between tries.
@@ -89,11 +151,12 @@ struct Tries {
 
 impl Tries {
     /// The end without success. A lost reply outweighs whatever went wrong later.
-    fn end(self, error: Error) -> NotCommitted {
+    fn end(self, error: Error, at: Option<usize>) -> NotCommitted {
         if self.unknown.is_empty() {
             return NotCommitted {
                 error,
                 certain: true,
+                at,
             };
         }
         let error = Error::new(ErrorKind::CommitUnknown, "the reply to a commit was lost")
@@ -102,103 +165,105 @@ impl Tries {
         NotCommitted {
             error,
             certain: false,
+            at,
         }
     }
 }
 
-/// Commits an operation on behalf of a run.
+/// Commits parts, each on behalf of its run: all or none of them, where the catalog can, which only one part does not
+/// need. What was committed before is not committed again.
 pub(super) async fn commit(
     catalog: &dyn Catalog,
-    mut target: Target,
-    op: &SnapshotOp,
-    run: &str,
-) -> Result<Committed, NotCommitted> {
+    parts: &mut [Part],
+) -> Result<Vec<Committed>, NotCommitted> {
     let mut tries = Tries::default();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(pause(attempt)).await;
         }
-        let now = match catalog.load(target.id()).await {
-            Ok(now) => now,
-            Err(error) => return Err(tries.end(error)),
-        };
-        let found = now
-            .as_ref()
-            .and_then(|table| history::committed(table.metadata(), run));
-        if let Some(snapshot) = found {
-            let ours = tries.unknown.contains(&snapshot.snapshot_id());
-            return Ok(Committed::of(snapshot, !ours));
-        }
-        let expired = now.as_ref();
-        let expired = expired.and_then(|table| expired::committed(table.metadata(), run));
-        if let Some(snapshot_id) = expired {
-            return Ok(Committed::long_ago(snapshot_id));
-        }
-        match concerns::none(target.base(), now.as_ref(), op).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let moved = "the table was changed by somebody else";
-                return Err(tries.end(target.moved(moved)));
+        for (at, part) in parts.iter_mut().enumerate() {
+            if let Err(error) = part.look(catalog, &tries).await {
+                return Err(tries.end(error, Some(at)));
             }
-            Err(error) => return Err(tries.end(error)),
         }
-        target = match target.rebased(now, &op.policy) {
-            Ok(target) => target,
-            Err(error) => return Err(tries.end(error)),
-        };
-        match attempt_once(catalog, &target, op, &mut tries).await {
-            Ok(Some(committed)) => return Ok(committed),
-            Ok(None) => {}
-            Err(error) => return Err(tries.end(error)),
+        if let Err(error) = attempt_once(catalog, parts, &mut tries).await {
+            return Err(tries.end(error, None));
+        }
+        let done: Option<Vec<Committed>> = parts.iter().map(|part| part.done).collect();
+        if let Some(done) = done {
+            return Ok(done);
         }
     }
-    let last = tries.last.take().unwrap_or_else(|| exhausted(&target));
-    Err(tries.end(last))
+    let last = tries.last.take().unwrap_or_else(|| exhausted(parts));
+    Err(tries.end(last, None))
 }
 
-/// One try; `None` when another may succeed.
-async fn attempt_once(
-    catalog: &dyn Catalog,
-    target: &Target,
-    op: &SnapshotOp,
-    tries: &mut Tries,
-) -> Result<Option<Committed>> {
-    let produced = snapshot::produce(target, op).await?;
-    let snapshot = SnapshotRef::new(produced.snapshot.clone());
-    let change = Change {
-        id: target.id(),
-        base: target.base(),
-        initial: target.initial(),
-        initial_updates: target.initial_updates(),
-        file_io: target.file_io(),
-        requirements: target.requirements(),
-        updates: target.updates(produced.snapshot),
+/// One try. Parts that it does not do may be done by another.
+async fn attempt_once(catalog: &dyn Catalog, parts: &mut [Part], tries: &mut Tries) -> Result<()> {
+    let mut produced = Vec::new();
+    for part in parts.iter().filter(|part| part.done.is_none()) {
+        match snapshot::produce(&part.target, &part.op).await {
+            Ok(one) => produced.push((part, one)),
+            Err(error) => {
+                remove_all(&produced).await;
+                return Err(error);
+            }
+        }
+    }
+    let mut changes: Vec<Change<'_>> = Vec::with_capacity(produced.len());
+    for (part, one) in &produced {
+        changes.push(part.change(one.snapshot.clone()));
+    }
+    let committed = match <[Change<'_>; 1]>::try_from(changes) {
+        Ok([change]) => catalog.commit(change).await,
+        Err(changes) if changes.is_empty() => return Ok(()),
+        Err(changes) => catalog.commit_together(changes).await,
     };
-    match catalog.commit(change).await {
-        Ok(()) => Ok(Some(Committed::of(&snapshot, false))),
+    match committed {
+        Ok(()) => {
+            let snapshots = produced.into_iter().map(|(_, one)| one.snapshot);
+            let snapshots: Vec<SnapshotRef> = snapshots.map(SnapshotRef::new).collect();
+            let open = parts.iter_mut().filter(|part| part.done.is_none());
+            for (part, snapshot) in open.zip(&snapshots) {
+                part.done = Some(Committed::of(snapshot, false));
+            }
+            Ok(())
+        }
         Err(CommitError::Conflict(error)) => {
-            remove(target.file_io(), &produced.written).await;
+            remove_all(&produced).await;
             tries.last = Some(error);
-            Ok(None)
+            Ok(())
         }
         Err(CommitError::Unknown(error)) => {
-            tries.unknown.push(snapshot.snapshot_id());
+            let snapshots = produced.iter().map(|(_, one)| one.snapshot.snapshot_id());
+            tries.unknown.extend(snapshots);
             tries.last = Some(error);
-            Ok(None)
+            Ok(())
         }
         Err(CommitError::Failed(error)) => {
-            remove(target.file_io(), &produced.written).await;
+            remove_all(&produced).await;
             Err(error)
         }
     }
 }
 
-fn exhausted(target: &Target) -> Error {
+/// Removes what was written for snapshots that no table will have.
+async fn remove_all(produced: &[(&Part, Produced)]) {
+    for (part, one) in produced {
+        remove(part.target.file_io(), &one.written).await;
+    }
+}
+
+fn exhausted(parts: &[Part]) -> Error {
+    let tables: Vec<String> = parts
+        .iter()
+        .map(|part| part.target.id().to_string())
+        .collect();
     Error::new(
         ErrorKind::Conflict,
         "the table changes too fast to commit to it",
     )
-    .with("table", target.id())
+    .with("table", tables.join(", "))
 }
 
 /// Removes files that nothing refers to. What stays behind is maintenance's to remove.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
+use datafusion::logical_expr::Expr;
 use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter,
@@ -74,6 +75,8 @@ pub(in crate::lake) enum ConflictPolicy {
     SameFiles,
     /// It goes on top of what is there now where files only came, none of which can hold one of these keys.
     KeysApart(Arc<Keys>),
+    /// It goes on top of what is there now where files only came, none of which can hold a row for which this is true.
+    PartApart(Box<Expr>),
 }
 
 /// A delete file that comes.

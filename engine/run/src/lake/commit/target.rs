@@ -133,10 +133,15 @@ impl Target {
         updates
     }
 
-    /// The same target on what the table is now, where the operation and the columns written allow it.
-    pub(super) fn rebased(self, now: Option<Table>, policy: &ConflictPolicy) -> Result<Self> {
+    /// The same target on what the table is now, where the operation and the columns written allow it; `None` where it
+    /// is on that already.
+    pub(super) fn rebased(
+        &self,
+        now: Option<Table>,
+        policy: &ConflictPolicy,
+    ) -> Result<Option<Self>> {
         let (base, now) = match (&self.base, now) {
-            (None, None) => return Ok(self),
+            (None, None) => return Ok(None),
             (None, Some(_)) => {
                 return Err(self
                     .moved("the table was made by somebody else")
@@ -162,9 +167,10 @@ impl Target {
                 !history::same_rows(is, current(Some(base)), current(Some(&now)))
             }
             // The commit has looked.
-            ConflictPolicy::Rebase | ConflictPolicy::KeysApart(_) | ConflictPolicy::SameFiles => {
-                false
-            }
+            ConflictPolicy::Rebase
+            | ConflictPolicy::KeysApart(_)
+            | ConflictPolicy::PartApart(_)
+            | ConflictPolicy::SameFiles => false,
         };
         if differs {
             return Err(self.moved("the table was changed by somebody else"));
@@ -176,8 +182,7 @@ impl Target {
         {
             return Err(self.moved("the columns of the table were changed by somebody else"));
         }
-        let Self { id, evolved, .. } = self;
-        Self::existing(id, now, evolved)
+        Self::existing(self.id.clone(), now, self.evolved.clone()).map(Some)
     }
 
     pub(super) fn moved(&self, message: &str) -> Error {

@@ -11,7 +11,7 @@ use iceberg::io::FileIO;
 use iceberg::spec::{NestedField, Operation, PrimitiveType, Schema, TableMetadataBuilder, Type};
 use iceberg::table::Table;
 
-use super::{ConflictPolicy, NotCommitted, Removal, SnapshotOp, Target, commit};
+use super::{ConflictPolicy, NotCommitted, Part, Removal, SnapshotOp, Target, commit};
 use crate::lake::catalog::{Catalog, Change, CommitError, Draft, table};
 use crate::lake::history::{self, Stamp};
 use crate::lake::id::TableId;
@@ -91,6 +91,14 @@ impl Catalog for Scripted {
         })
     }
 
+    async fn commit_together(&self, _: Vec<Change<'_>>) -> Result<(), CommitError> {
+        unreachable!("there is one table")
+    }
+
+    async fn commits_together(&self, _: bool) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn commit(&self, change: Change<'_>) -> Result<(), CommitError> {
         let lost = || CommitError::Unknown(Error::new(ErrorKind::CommitUnknown, "the line broke"));
         match self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Done) {
@@ -151,7 +159,9 @@ async fn run(catalog: &Scripted) -> Result<super::Committed, NotCommitted> {
         properties: stamp.properties(),
         now_ms: stamp.now_ms,
     };
-    commit(catalog, target, &op, "run-1").await
+    let mut parts = [Part::new(target, op, "run-1".to_owned())];
+    let done = commit(catalog, &mut parts).await?;
+    Ok(done.into_iter().next().unwrap())
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::lake::commit::{
     ConflictPolicy, Merging, Removal, RemovedFiles, lists_files, require_format,
 };
 use crate::lake::failure::failed;
-use crate::lake::merge::{Candidate, Candidates};
+use crate::lake::merge::{Candidate, Candidates, Wanted};
 use crate::lake::partition;
 use crate::lake::stage::{Staged, TableStage};
 use crate::lake::table::LakeTable;
@@ -110,7 +110,7 @@ impl Lake {
         let first = first.and_then(|field| columns.name_by_field_id(field.source_id));
         let order: Vec<String> = first.map(str::to_owned).into_iter().collect();
         let arrow = table.arrow_schema();
-        let all = (order.as_slice(), None);
+        let all = Wanted::Keys(&order, None);
         let candidates = Candidates::of(id, Some(iceberg), columns, &arrow, all).await?;
         Ok(Compaction {
             lake: self.clone(),

@@ -1,6 +1,6 @@
 //! The files of a table that a merge has to look into, and their rows, each with its place.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
@@ -47,6 +47,15 @@ pub struct Candidates {
     all: usize,
 }
 
+/// Which files are candidates.
+#[derive(Clone, Copy)]
+pub(in crate::lake) enum Wanted<'a> {
+    /// Those that may hold rows with some keys, all where these are `None`, in the order of the columns of the key.
+    Keys(&'a [String], Option<&'a Keys>),
+    /// Those that may hold rows for which this is true.
+    Where(&'a Expr),
+}
+
 /// A data file, and which of its rows are gone already.
 #[derive(Debug)]
 pub(in crate::lake) struct Candidate {
@@ -58,14 +67,13 @@ pub(in crate::lake) struct Candidate {
 }
 
 impl Candidates {
-    /// Those of a table as it is in `table`, read with the columns of `schema`, which may be newer. `keys` are `None`
-    /// where every file is one.
+    /// Those of a table as it is in `table`, read with the columns of `schema`, which may be newer.
     pub(in crate::lake) async fn of(
         id: &TableId,
         table: Option<&Table>,
         schema: &IcebergSchemaRef,
         arrow: &ArrowSchema,
-        (key, keys): (&[String], Option<&Keys>),
+        wanted: Wanted<'_>,
     ) -> Result<Self> {
         let arrow = Arc::new(arrow.clone());
         let mut found = Self {
@@ -93,7 +101,10 @@ impl Candidates {
             .help("compact the table with the engine that wrote them, then run again"));
         }
         let scan = LakeScan::new(table.clone(), snapshot, Arc::clone(schema), arrow);
-        let tasks = scan.files().await;
+        let tasks = match wanted {
+            Wanted::Keys(..) => scan.files().await,
+            Wanted::Where(filter) => scan.files_where(filter).await,
+        };
         let tasks = tasks.map_err(failed("the files of the table cannot be listed"))?;
         let mut tasks: HashMap<String, FileScanTask> = tasks
             .into_iter()
@@ -104,12 +115,13 @@ impl Candidates {
             .iter()
             .map(|file| (file.file.file_path(), file))
             .collect();
-        let wanted = live
-            .data
-            .into_iter()
-            .filter(|file| keys.is_none_or(|keys| keys.may_be_in(file)));
+        let planned: HashSet<String> = tasks.keys().cloned().collect();
+        let is_wanted = |file: &LiveFile| match wanted {
+            Wanted::Keys(_, keys) => keys.is_none_or(|keys| keys.may_be_in(file)),
+            Wanted::Where(_) => planned.contains(file.file.file_path()),
+        };
         let mut pairs = Vec::new();
-        for file in wanted {
+        for file in live.data.into_iter().filter(is_wanted) {
             // A file that is passed over would keep its rows beside those that come.
             let task = tasks.remove(file.file.file_path()).ok_or_else(|| {
                 Error::new(
@@ -127,6 +139,10 @@ impl Candidates {
             let candidate = Candidate::of(file, task, &deletes, gone);
             found.files.push(Arc::new(candidate));
         }
+        let key = match wanted {
+            Wanted::Keys(key, _) => key.first(),
+            Wanted::Where(_) => None,
+        };
         found.order(key);
         Ok(found)
     }
@@ -212,8 +228,8 @@ impl Candidates {
     }
 
     /// Files of one partition stand together, and in the order of the key where bounds tell it.
-    fn order(&mut self, key: &[String]) {
-        let first = key.first().and_then(|name| {
+    fn order(&mut self, key: Option<&String>) {
+        let first = key.and_then(|name| {
             let r#type = self.arrow.field_with_name(name).ok()?.data_type();
             Some((self.schema.field_id_by_name(name)?, r#type.clone()))
         });

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{SortOptions, sort_to_indices, take};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use connectors::Result;
 use datafusion::common::ScalarValue;
@@ -52,6 +52,26 @@ impl SeenKeys {
             columns: comparable.collect::<Result<_>>()?,
             partitions: Partitions::none(columns, rows, shape)?,
         })
+    }
+
+    /// The same, where rows are known only by values of one more column that lie no further than `reach` away.
+    pub(super) fn near(
+        mut self,
+        column: &str,
+        reach: i64,
+        rows: &SchemaRef,
+        shape: &Shape,
+    ) -> Result<Self> {
+        let found = rows.column_with_name(column);
+        let id = shape.schema().field_id_by_name(column);
+        if let (Some((index, field)), Some(id)) = (found, id)
+            && has_bounds(field.data_type())
+        {
+            let mut column = KeyColumn::none(index, id, field.data_type())?;
+            column.reach = reach;
+            self.columns.push(column);
+        }
+        Ok(self)
     }
 
     /// Takes in the keys of rows.
@@ -98,6 +118,8 @@ struct KeyColumn {
     id: i32,
     r#type: DataType,
     converter: RowConverter,
+    /// How far beside a value others may lie that count as well, in the unit of the type.
+    reach: i64,
     /// Where the values lie; in order and apart from each other once they were coalesced.
     ranges: Vec<Range>,
 }
@@ -109,6 +131,7 @@ impl KeyColumn {
             id,
             r#type: r#type.clone(),
             converter: RowConverter::new(vec![SortField::new(r#type.clone())])?,
+            reach: 0,
             ranges: Vec::new(),
         })
     }
@@ -119,13 +142,14 @@ impl KeyColumn {
         }
         let order = sort_to_indices(values, Some(SortOptions::default()), None)?;
         let sorted = take(values, &order, None)?;
-        let rows = self.converter.convert_columns(&[sorted])?;
-        let size = rows.num_rows().div_ceil(BATCH_RANGES);
+        let moved = |by| self.converter.convert_columns(&[moved(&sorted, by)]);
+        let (lows, highs) = (moved(-self.reach)?, moved(self.reach)?);
+        let size = sorted.len().div_ceil(BATCH_RANGES);
         let mut first = 0;
-        while first < rows.num_rows() {
-            let last = (first + size).min(rows.num_rows()) - 1;
-            let bytes = |row| rows.row(row).data().into();
-            self.ranges.push((bytes(first), bytes(last)));
+        while first < sorted.len() {
+            let last = (first + size).min(sorted.len()) - 1;
+            let (low, high) = (lows.row(first).data(), highs.row(last).data());
+            self.ranges.push((low.into(), high.into()));
             first = last + 1;
         }
         // Not with every batch: sorting what is sorted would be most of the work.
@@ -178,6 +202,23 @@ impl KeyColumn {
         self.ranges
             .get(first)
             .is_some_and(|(start, _)| *start <= high)
+    }
+}
+
+/// Days or times, each so much later; other values as they are.
+fn moved(values: &ArrayRef, by: i64) -> ArrayRef {
+    match values.data_type() {
+        DataType::Date32 if by != 0 => {
+            let by = i32::try_from(by).unwrap_or(if by < 0 { i32::MIN } else { i32::MAX });
+            let days = values.as_primitive::<Date32Type>();
+            Arc::new(days.unary::<_, Date32Type>(|day| day.saturating_add(by)))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) if by != 0 => {
+            let times = values.as_primitive::<TimestampMicrosecondType>();
+            let moved = times.unary::<_, TimestampMicrosecondType>(|time| time.saturating_add(by));
+            Arc::new(moved.with_timezone_opt(zone.clone()))
+        }
+        _ => Arc::clone(values),
     }
 }
 
@@ -293,6 +334,10 @@ mod tests {
     }
 
     fn file(low: i64, high: i64) -> DataFile {
+        bounded(Datum::long(low), Datum::long(high))
+    }
+
+    fn bounded(low: Datum, high: Datum) -> DataFile {
         iceberg::spec::DataFileBuilder::default()
             .content(iceberg::spec::DataContentType::Data)
             .file_path("f".to_owned())
@@ -300,8 +345,8 @@ mod tests {
             .partition(Struct::empty())
             .record_count(1)
             .file_size_in_bytes(1)
-            .lower_bounds([(1, Datum::long(low))].into())
-            .upper_bounds([(1, Datum::long(high))].into())
+            .lower_bounds([(1, low)].into())
+            .upper_bounds([(1, high)].into())
             .build()
             .unwrap()
     }
@@ -319,6 +364,28 @@ mod tests {
             (901, i64::MAX, false),
         ] {
             assert_eq!(keys.meets(&file(low, high)), met, "{low}..={high}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_met_where_it_lies_no_further_away_than_it_may() {
+        let r#type = DataType::Date32;
+        let mut column = KeyColumn::none(0, 1, &r#type).unwrap();
+        column.reach = 3;
+        let days: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![i32::MAX, 10, 30]));
+        column.add(&days).unwrap();
+        column.coalesce(MAX_RANGES);
+        for (low, high, met) in [
+            (0, 6, false),
+            (0, 7, true),
+            (13, 13, true),
+            (14, 26, false),
+            (33, 90, true),
+            (34, 90, false),
+            (i32::MAX - 3, i32::MAX, true),
+        ] {
+            let file = bounded(Datum::date(low), Datum::date(high));
+            assert_eq!(column.meets(&file), met, "{low}..={high}");
         }
     }
 

@@ -12,14 +12,15 @@ mod rewrite;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef, UInt32Type, UInt64Type};
 use connectors::{BatchStream, Error, ErrorKind, Result};
+use datafusion::logical_expr::Expr;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataFile, Operation};
 use roaring::RoaringTreemap;
 
-pub(super) use self::candidates::Candidate;
+pub(super) use self::candidates::{Candidate, Wanted};
 pub use self::candidates::{Candidates, FILE, POSITION};
 pub use self::keys::{Keys, SeenKeys};
 use super::commit::{AddedDelete, ConflictPolicy, Removal, RemovedFiles};
@@ -31,6 +32,8 @@ use super::writer::WrittenFiles;
 /// The column that tells whether a row only deletes the row of its key.
 pub const DELETES: &str = "__lakewright_deletes";
 
+/// Places in a batch of rows that go.
+const BATCH_ROWS: usize = 64 * 1024;
 /// Delete files written at the same time.
 const DELETE_FILES_AT_ONCE: usize = 8;
 
@@ -42,6 +45,14 @@ pub struct Touched {
 }
 
 impl Touched {
+    /// A file goes, with the delete files that are of it alone.
+    fn insert(&mut self, file: &Candidate) {
+        self.removed.insert(&file.live);
+        for delete in &file.own_deletes {
+            self.removed.insert(delete);
+        }
+    }
+
     /// With those of another part of the merge.
     fn and(mut self, other: Self) -> Self {
         self.removed.paths.extend(other.removed.paths);
@@ -77,6 +88,45 @@ impl GoneRows {
         }
         self
     }
+
+    /// How many they are.
+    pub fn count(&self) -> u64 {
+        self.0.values().map(RoaringTreemap::len).sum()
+    }
+
+    /// The same, those of a file together, in at most so many parts.
+    pub fn in_parts(self, most: usize) -> Vec<Self> {
+        let each = self.0.len().div_ceil(most.max(1)).max(1);
+        let mut files = self.0.into_iter().peekable();
+        let mut parts = Vec::new();
+        while files.peek().is_some() {
+            parts.push(Self(files.by_ref().take(each).collect()));
+        }
+        parts
+    }
+
+    /// As changes that only delete, in the order of their places.
+    fn into_changes(self) -> BatchStream {
+        let of_file = |(file, places): (u32, RoaringTreemap)| {
+            let mut places = places.into_iter();
+            std::iter::from_fn(move || {
+                let some: Vec<u64> = places.by_ref().take(BATCH_ROWS).collect();
+                (!some.is_empty()).then(|| deleted(file, some))
+            })
+        };
+        stream::iter(self.0.into_iter().flat_map(of_file)).boxed()
+    }
+}
+
+/// Changes that delete the rows at these places of a file.
+fn deleted(file: u32, places: Vec<u64>) -> Result<RecordBatch> {
+    let rows = places.len();
+    let columns: [(&str, ArrayRef); 3] = [
+        (FILE, Arc::new(UInt32Array::from_value(file, rows))),
+        (POSITION, Arc::new(UInt64Array::from(places))),
+        (DELETES, Arc::new(BooleanArray::from(vec![true; rows]))),
+    ];
+    Ok(RecordBatch::try_from_iter(columns)?)
 }
 
 /// Gives rows the types that their columns have in the table.
@@ -112,16 +162,44 @@ impl TableStage {
         Ok((schema, TableTypes(conform)))
     }
 
+    /// The columns of the table, and the way there for rows: NULL for columns that they lack.
+    pub fn whole_rows(&self, rows: &SchemaRef) -> Result<(SchemaRef, TableTypes)> {
+        let table = Arc::new(self.shape().arrow().clone());
+        let exact = table.fields().iter().map(|field| field.name().clone());
+        let conform = Conform::between(rows, &table, &exact.collect())?;
+        Ok((table, TableTypes(conform)))
+    }
+
     /// No keys yet of rows with these columns, in the table's types.
     pub fn keys(&self, key: &[String], rows: &SchemaRef) -> Result<SeenKeys> {
         SeenKeys::none(key, rows, self.shape())
     }
 
+    /// The same, where only rows count that have in `column` a value no further away than `reach`, in its own unit.
+    pub fn keys_near(
+        &self,
+        key: &[String],
+        (column, reach): (&str, i64),
+        rows: &SchemaRef,
+    ) -> Result<SeenKeys> {
+        self.keys(key, rows)?
+            .near(column, reach, rows, self.shape())
+    }
+
     /// The files that may hold rows with these keys; all files when `None`.
     pub async fn candidates(&self, key: &[String], keys: Option<&Keys>) -> Result<Candidates> {
+        self.find(Wanted::Keys(key, keys)).await
+    }
+
+    /// The files that may hold rows for which a condition on the table's columns is true.
+    pub async fn candidates_where(&self, condition: &Expr) -> Result<Candidates> {
+        self.find(Wanted::Where(condition)).await
+    }
+
+    async fn find(&self, wanted: Wanted<'_>) -> Result<Candidates> {
         let table = self.table_schema()?;
         let (target, columns) = (self.target(), self.shape().schema());
-        Candidates::of(target.id(), target.base(), columns, &table, (key, keys)).await
+        Candidates::of(target.id(), target.base(), columns, &table, wanted).await
     }
 
     /// Copy-on-write: writes the files again that changes name. Changes have the table's columns with [`FILE`],
@@ -136,13 +214,31 @@ impl TableStage {
         let mut touched = Touched::default();
         for number in rewritten {
             if let Some(file) = candidates.files().get(number as usize) {
-                touched.removed.insert(&file.live);
-                for delete in &file.own_deletes {
-                    touched.removed.insert(delete);
-                }
+                touched.insert(file);
             }
         }
         Ok((writer.finish().await?, touched))
+    }
+
+    /// Copy-on-write: writes files again without these rows. A file without any row left goes.
+    pub async fn without_rows(
+        &self,
+        candidates: &Candidates,
+        gone: GoneRows,
+    ) -> Result<(WrittenFiles, Touched)> {
+        let (mut touched, mut some) = (Touched::default(), GoneRows::default());
+        for (number, places) in gone.0 {
+            let Some(file) = candidates.files().get(number as usize) else {
+                continue;
+            };
+            if (&places | &file.gone).len() < file.live.file.record_count() {
+                some.0.insert(number, places);
+            } else {
+                touched.insert(file);
+            }
+        }
+        let (written, rewritten) = self.rewrite(candidates, some.into_changes()).await?;
+        Ok((written, touched.and(rewritten)))
     }
 
     /// Merge-on-read: lists rows in delete files, one a data file. A file without any row left goes.
@@ -185,6 +281,31 @@ impl TableStage {
         changed: ChangedRows,
         keys: Option<Arc<Keys>>,
     ) -> Staged {
+        let policy = keys.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::KeysApart);
+        self.met(written, touched, changed, policy)
+    }
+
+    /// Ends the replacement of a part: these files come, those that were touched change. Others may commit files
+    /// meanwhile that cannot hold a row for which `part` is true; nothing at all where it is `None`.
+    pub fn replaced(
+        self,
+        written: Vec<WrittenFiles>,
+        touched: Vec<Touched>,
+        changed: ChangedRows,
+        part: Option<Expr>,
+    ) -> Staged {
+        let part = part.map(Box::new);
+        let policy = part.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::PartApart);
+        self.met(written, touched, changed, policy)
+    }
+
+    fn met(
+        self,
+        written: Vec<WrittenFiles>,
+        touched: Vec<Touched>,
+        changed: ChangedRows,
+        policy: ConflictPolicy,
+    ) -> Staged {
         let Touched {
             removed,
             added_deletes,
@@ -201,7 +322,6 @@ impl TableStage {
         } else {
             Removal::Files(removed)
         };
-        let policy = keys.map_or(ConflictPolicy::FailIfMoved, ConflictPolicy::KeysApart);
         self.ended(
             operation,
             (added, added_deletes),

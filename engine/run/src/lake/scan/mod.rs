@@ -69,6 +69,11 @@ impl LakeScan {
         self.plan(&[], &[]).await
     }
 
+    /// The data files that may hold rows for which `filter` is true, each with the delete files that take rows from it.
+    pub(super) async fn files_where(&self, filter: &Expr) -> iceberg::Result<Vec<FileScanTask>> {
+        self.plan(&[], std::slice::from_ref(filter)).await
+    }
+
     /// The files with rows that may be wanted.
     async fn plan(&self, columns: &[&str], filters: &[Expr]) -> iceberg::Result<Vec<FileScanTask>> {
         let mut scan = self.table.scan();
