@@ -196,7 +196,10 @@ fn of_two_appends_of_the_same_rows_each_row_is_there_once() {
                     again
                 })
             });
-            appends.map(|appends| appends.join().unwrap()).iter().sum::<u64>()
+            appends
+                .map(|appends| appends.join().unwrap())
+                .iter()
+                .sum::<u64>()
         });
         println!("{again} of {} appends were done again", 2 * ROUNDS);
         assert!(again > 0);
