@@ -11,6 +11,8 @@ const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: {
 
 /// Rows that each append adds.
 const ADDED: u64 = 10;
+/// Appends that each of two projects makes.
+const ROUNDS: u64 = 10;
 /// Merges tried until one has met an append.
 const MERGES: u64 = 40;
 
@@ -157,4 +159,53 @@ fn of_two_merges_that_make_a_table_none_loses_the_rows_of_the_other() {
     let rows = one.query("SELECT count(*), count(DISTINCT id) FROM d.t");
     let count = 10 * good;
     assert_eq!(rows, [format!("{count},{count}")]);
+}
+
+#[test]
+fn of_two_appends_of_the_same_rows_each_row_is_there_once() {
+    for dedupe in ["key: [id]", "key: [id], by: at, within: 1h"] {
+        let lake = Scene::with(&[]);
+        let mode = format!("{{ append: {{ dedupe: {{ {dedupe} }} }} }}");
+        let (one, other) = (project(&lake, &mode), project(&lake, &mode));
+        for project in [&one, &other] {
+            let spec = std::fs::read_to_string(project.path().join("p.yaml")).unwrap();
+            let dated = "  - { name: dated, transform: { sql: \"SELECT id, v, timestamp '2026-01-01' AS at FROM rows\" } }\n  - name: publish";
+            let spec = spec.replace("  - name: publish", dated);
+            project.write("p.yaml", &spec.replace("from: rows,", "from: dated,"));
+        }
+        rows(&one, [(0, 0)].into_iter());
+        one.good(&["run", "d/p"]);
+        let again = std::thread::scope(|scope| {
+            let appends = [&one, &other].map(|project| {
+                scope.spawn(move || {
+                    let mut again = 0;
+                    for round in 0..ROUNDS {
+                        // Half of the rows are those of the round before.
+                        let first = round * 1_000;
+                        rows(project, (first..first + 2_000).map(|id| (id, round)));
+                        let output = services::lakewright()
+                            .args(["run", "d/p"])
+                            .env("LAKEWRIGHT_LOG", "run=info")
+                            .current_dir(project.path())
+                            .output()
+                            .expect("the binary ends");
+                        let told = String::from_utf8_lossy(&output.stderr);
+                        assert!(output.status.success(), "{told}");
+                        again += u64::from(told.contains("merging again"));
+                    }
+                    again
+                })
+            });
+            appends
+                .map(|appends| appends.join().unwrap())
+                .iter()
+                .sum::<u64>()
+        });
+        println!("{again} of {} appends were done again", 2 * ROUNDS);
+        assert!(again > 0);
+        let all = (ROUNDS + 1) * 1_000;
+        let found = one.query("SELECT count(*), count(DISTINCT id) FROM d.t");
+        assert_eq!(found, [format!("{all},{all}")]);
+        lake.readers_agree();
+    }
 }

@@ -124,6 +124,36 @@ fn of_two_runs_one_makes_the_table() {
 }
 
 #[test]
+fn a_replace_without_rows_empties_a_postgres_table_and_keeps_what_hangs_on_it() {
+    let setup = "CREATE SCHEMA mart; CREATE TABLE mart.t (id bigint PRIMARY KEY, v text DEFAULT 'd', more int); \
+                 CREATE INDEX by_v ON mart.t (v); CREATE VIEW mart.seen AS SELECT v FROM mart.t; \
+                 CREATE ROLE NAME_reader; GRANT SELECT ON mart.t TO NAME_reader; \
+                 COMMENT ON TABLE mart.t IS 'mine'; INSERT INTO mart.t VALUES (9, 'old', 1)";
+    let reader = services::fresh_schema();
+    let Some(mut mart) = Database::new(&setup.replace("NAME_reader", &reader)) else {
+        return;
+    };
+    let case = OneLoad::embedded();
+    mart.connect(&case.scene, "mart");
+    case.steps(&format!(
+        "  - {{ name: rows, extract: {{ connection: files, table: rows.csv, options: {{ schema: {{ {SCHEMA} }} }} }} }}
+  - {{ name: publish, load: {{ from: rows, connection: mart, table: mart.t, mode: replace }} }}\n"
+    ));
+    let hangs = "SELECT oid::int8, (SELECT string_agg(indexrelid::regclass::text, ' ' ORDER BY 1) FROM pg_index WHERE indrelid = c.oid), \
+                 relacl::text, obj_description(oid) FROM pg_class c WHERE oid = 'mart.t'::regclass";
+    let before = mart.query(hangs);
+    for (rows, there) in [("1,a 2,b", "2"), ("", "0"), ("", "0"), ("3,c", "1")] {
+        assert!(case.load("id,v", rows).contains(&format!(" {there} row")));
+        assert_eq!(mart.query("SELECT count(*) FROM mart.t"), [there]);
+        assert_eq!(mart.query("SELECT count(*) FROM mart.seen"), [there]);
+    }
+    assert_eq!(mart.query(hangs), before);
+    let may = format!("SELECT has_table_privilege('{reader}', 'mart.t', 'SELECT')");
+    assert_eq!(mart.query(&may), ["true"]);
+    mart.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+}
+
+#[test]
 fn a_replace_without_rows_empties_a_table_and_keeps_the_rest() {
     let case = OneLoad::embedded();
     case.says(

@@ -224,6 +224,41 @@ fn columns_may_be_missing_and_new() {
 }
 
 #[test]
+fn a_row_that_is_there_twice_is_known_and_one_that_was_deleted_is_new() {
+    let case = OneLoad::embedded();
+    case.says(SCHEMA, "mode: append");
+    let rows = "1,2026-01-01,a 2,2026-01-01,b";
+    case.load(COLUMNS, rows);
+    case.load(COLUMNS, rows);
+    let deletes = "deletes: { flagged: { when: \"v = 'D'\" } }, write: merge_on_read";
+    case.says(
+        SCHEMA,
+        &format!("mode: {{ merge: {{ key: [id], {deletes} }} }}"),
+    );
+    case.load(COLUMNS, "2,,D");
+    for more in ["", WITHIN] {
+        case.says(SCHEMA, &new(more));
+        case.load(COLUMNS, rows);
+        case.holds("1,2026-01-01,a 1,2026-01-01,a 2,2026-01-01,b");
+    }
+}
+
+#[test]
+fn lists_and_structs_are_added_as_they_are() {
+    let case = OneLoad::embedded();
+    case.reads("table: rows.ndjson", &new(""));
+    let row = |id: u32| format!("{{\"id\":{id},\"tags\":[\"a\",null],\"place\":{{\"x\":{id}}}}}\n");
+    for ids in [&[1, 2, 2][..], &[2, 3]] {
+        let rows: String = ids.iter().map(|id| row(*id)).collect();
+        case.scene.write("data/rows.ndjson", &rows);
+        case.scene.good(&["run", "d/p"]);
+    }
+    let values = "SELECT id, tags[1], place['x'] FROM d.t ORDER BY id";
+    assert_eq!(case.scene.query(values), ["1,a,1", "2,a,2", "3,a,3"]);
+    case.scene.readers_agree();
+}
+
+#[test]
 fn files_that_cannot_hold_a_row_are_not_read() {
     let case = OneLoad::embedded();
     case.says(SCHEMA, &new(""));

@@ -1,5 +1,7 @@
 //! Looks up what a plan needs to know of the world: sources' columns, new rows, tables that are there. Writes nothing.
 
+mod known;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,12 +10,13 @@ use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Dedupe, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge,
-    Pipeline, Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
+    Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
+    Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
 
+use self::known::{require_dedupe_columns, require_known};
 use crate::engine::Engine;
 use crate::findings;
 use crate::lake::{LakeTable, check_layout};
@@ -368,43 +371,6 @@ fn table_facts(table: &LakeTable) -> Result<TableFacts> {
     })
 }
 
-/// Rows of a table that lacks a column of the key, or has no times where they count, are never known again.
-fn require_known(dedupe: &Dedupe, table: &LakeTable) -> Result<()> {
-    require_key(&dedupe.key, table)?;
-    let by = dedupe.by.as_ref().filter(|_| dedupe.within.is_some());
-    let Some(by) = by.filter(|_| table.snapshot_id().is_some()) else {
-        return Ok(());
-    };
-    match table.arrow_schema().field_with_name(by) {
-        Ok(field) => {
-            require_times(by, field.data_type()).map_err(|error| error.with("table", table.id()))
-        }
-        Err(_) => Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!(
-                "the table has no column `{by}`, by which rows are the same only where it is near"
-            ),
-        )
-        .with("table", table.id())
-        .help("name a column that it has, or leave out `within`")),
-    }
-}
-
-/// Only times and days lie a duration apart.
-fn require_times(by: &str, r#type: &DataType) -> Result<()> {
-    if matches!(
-        r#type,
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
-    ) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        format!("`within` needs a time or a date, and column `{by}` is `{type}`"),
-    )
-    .help("cast it in a transform before, or leave out `within`"))
-}
-
 /// Rows of a table that lacks a column of the key could never be found again.
 fn require_key(key: &[String], table: &LakeTable) -> Result<()> {
     let columns = table.arrow_schema();
@@ -448,18 +414,6 @@ fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
         .help("give it another name in a transform before"));
     }
     Ok(())
-}
-
-/// The columns by which rows are known must be among those that are read.
-fn require_dedupe_columns(dedupe: &Dedupe, rows: &SchemaRef) -> Result<()> {
-    let named = [("key", dedupe.key.as_slice()), ("by", dedupe.by.as_slice())];
-    require_named(&named, rows)?;
-    require_free_names(rows)?;
-    require_exact(&dedupe.key, rows)?;
-    match dedupe.by.as_ref().filter(|_| dedupe.within.is_some()) {
-        Some(by) => require_times(by, rows.field_with_name(by)?.data_type()),
-        None => Ok(()),
-    }
 }
 
 /// Columns that a spec names under these words must be there.

@@ -45,6 +45,7 @@ impl Executor<'_> {
     /// Stages the rows of a load.
     pub(super) async fn load(&mut self, step: &PlannedStep, load: &PlannedLoad) -> Result<()> {
         let Some(input) = step.inputs.first() else {
+            self.kept(step);
             return Ok(());
         };
         if self.attempt.done.contains(&step.name) {
@@ -65,6 +66,18 @@ impl Executor<'_> {
         });
         self.staged.push_back(staged);
         Ok(())
+    }
+}
+
+impl Executor<'_> {
+    /// Tells of a load that leaves its table as it is.
+    fn kept(&self, step: &PlannedStep) {
+        let progress = &self.attempt.progress;
+        progress.event(ProgressEvent::Note {
+            text: format!("{}: unchanged, since the table is there", step.name),
+        });
+        let step = step.name.clone();
+        progress.event(ProgressEvent::StepFinished { step, rows: 0 });
     }
 }
 

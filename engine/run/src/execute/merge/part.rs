@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::{not, take_record_batch};
+use arrow::array::{Array as _, RecordBatch};
+use arrow::compute::not;
 use arrow::util::display::array_value_to_string;
 use connectors::{Error, ErrorKind, Result};
 use futures::StreamExt;
@@ -29,16 +29,19 @@ use crate::query::{RowCondition, condition};
 pub(super) struct Part {
     /// The condition that is true for its rows.
     condition: String,
-    /// The snapshot that the rows were computed from, where that is one of this table: they may replace no other.
-    computed_from: Option<Option<i64>>,
+    /// What the rows were computed from, where that is this table: they may replace nothing else.
+    computed_from: Option<State>,
 }
 
+/// A table as it was: its snapshot, where it had one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(Option<i64>);
+
 /// Rows that are not of the part.
-#[derive(Default)]
 struct Outside {
     count: u64,
     /// What one of them has in the columns of the condition.
-    example: Option<String>,
+    example: String,
 }
 
 impl Attempt<'_> {
@@ -56,22 +59,26 @@ impl Attempt<'_> {
         let stage = self.engine.lake().await?.stage(request.clone()).await?;
         let (schema, _) = stage.whole_rows(&from)?;
         let is_of_part = Arc::new(RowCondition::plan(&self.session, condition, &schema)?);
-        let outside = Arc::new(Mutex::new(Outside::default()));
+        let outside = Arc::new(Mutex::new(None));
         let mut streams = Vec::new();
         for stream in rows.into_streams(self.engine.parallel()).await? {
             let types = stage.whole_rows(&from)?.1;
             let (is_of_part, outside) = (Arc::clone(&is_of_part), Arc::clone(&outside));
             let intake = move |batch: Result<RecordBatch>| {
                 let rows = types.apply(&batch?)?;
-                let mut outside = outside.lock().unwrap_or_else(PoisonError::into_inner);
-                outside.look_at(&rows, &is_of_part)?;
+                if let Some(found) = Outside::among(&rows, &is_of_part)? {
+                    let mut all = outside.lock().unwrap_or_else(PoisonError::into_inner);
+                    *all = Some(found.and(all.take()));
+                }
                 Ok(rows)
             };
             streams.push(stream.map(intake).boxed());
         }
         let rows = self.spool(&step.name, "incoming", &schema, streams).await?;
         let outside = outside.lock().unwrap_or_else(PoisonError::into_inner);
-        outside.refused(condition)?;
+        if let Some(outside) = outside.as_ref() {
+            return Err(outside.refused(condition));
+        }
         Ok(Incoming {
             step: step.name.clone(),
             request,
@@ -87,10 +94,10 @@ impl Attempt<'_> {
         })
     }
 
-    /// The snapshot of a table that a transform of this plan reads, where one does.
-    fn computed_from(&self, table: &TableRef) -> Option<Option<i64>> {
+    /// A table as a transform of this plan reads it, where one does.
+    fn computed_from(&self, table: &TableRef) -> Option<State> {
         self.plan.steps.iter().find_map(|step| match &step.action {
-            Action::Transform(transform) => transform.tables.get(table).copied(),
+            Action::Transform(transform) => transform.tables.get(table).copied().map(State),
             Action::Extract(_) | Action::Check(_) | Action::Load(_) => None,
         })
     }
@@ -103,7 +110,7 @@ impl Attempt<'_> {
     ) -> Result<(Staged, ChangedRows)> {
         let lake = self.engine.lake().await?;
         let stage = Arc::new(lake.stage(incoming.request.clone()).await?);
-        let base = stage.base_snapshot();
+        let base = State(stage.base_snapshot());
         if part.computed_from.is_some_and(|computed| computed != base) {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -169,43 +176,48 @@ impl Attempt<'_> {
 }
 
 impl Outside {
-    /// Counts the rows for which the condition is not true; it is not where it is NULL.
-    fn look_at(&mut self, rows: &RecordBatch, condition: &RowCondition) -> Result<()> {
+    /// Those among some rows; the condition is not true where it is NULL.
+    fn among(rows: &RecordBatch, condition: &RowCondition) -> Result<Option<Self>> {
         let outside = not(&condition.passes(rows)?)?;
-        self.count += outside.true_count() as u64;
-        let first = outside.values().set_indices().next();
-        if let (Some(first), None) = (first, &self.example) {
-            let row = take_record_batch(rows, &UInt64Array::from_value(first as u64, 1))?;
-            let values = condition.columns().into_iter().map(|index| {
-                let value = row.column(index);
-                let name = row.schema_ref().field(index).name().clone();
-                Ok(if value.is_null(0) {
-                    format!("{name} is NULL")
-                } else {
-                    format!("{name} = {}", array_value_to_string(value, 0)?)
-                })
-            });
-            self.example = Some(values.collect::<Result<Vec<_>>>()?.join(", "));
+        let Some(first) = outside.values().set_indices().next() else {
+            return Ok(None);
+        };
+        let values = condition.columns().into_iter().map(|index| {
+            let value = rows.column(index);
+            let name = rows.schema_ref().field(index).name().clone();
+            Ok(if value.is_null(first) {
+                format!("{name} is NULL")
+            } else {
+                format!("{name} = {}", array_value_to_string(value, first)?)
+            })
+        });
+        Ok(Some(Self {
+            count: outside.true_count() as u64,
+            example: values.collect::<Result<Vec<_>>>()?.join(", "),
+        }))
+    }
+
+    /// With those of other rows.
+    fn and(self, others: Option<Self>) -> Self {
+        Self {
+            count: self.count + others.map_or(0, |others| others.count),
+            ..self
         }
-        Ok(())
     }
 
     /// The error of a load with such rows.
-    fn refused(&self, condition: &str) -> Result<()> {
-        let Some(example) = &self.example else {
-            return Ok(());
-        };
+    fn refused(&self, condition: &str) -> Error {
         let error = Error::new(
             ErrorKind::InvalidData,
             "rows came that are not of the part which they were to replace",
         )
         .with("part", condition.trim())
         .with("rows", self.count);
-        let error = if example.is_empty() {
+        let error = if self.example.is_empty() {
             error
         } else {
-            error.with("one of them", example)
+            error.with("one of them", &self.example)
         };
-        Err(error.help("leave them out in a transform before, or replace a part that they are in"))
+        error.help("leave them out in a transform before, or replace a part that they are in")
     }
 }
