@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use run::lake::{TableId, TagName};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::place::Place;
 use crate::scene::Scene;
@@ -96,6 +99,19 @@ impl Kept {
     pub(crate) fn ids(&self) -> String {
         let ids = self.query("SELECT id FROM $.t ORDER BY id");
         ids.join(" ")
+    }
+
+    /// Names the newest snapshot of `t`, for a second.
+    pub(crate) fn tag_for_a_second(&self, name: &str) {
+        let lake = self.place.open(self.scene.path());
+        let id = TableId::new(&self.namespace, "t");
+        let name: TagName = name.parse().unwrap();
+        let tagged = async {
+            let snapshot = lake.table(&id).await?.unwrap().snapshot_id().unwrap();
+            let keep = Some(Duration::from_secs(1));
+            lake.set_tag(&id, &name, snapshot, keep, false).await
+        };
+        Runtime::new().unwrap().block_on(tagged).unwrap();
     }
 
     /// Maintains and expects that all ends well: what was done, by table and chore.
@@ -198,11 +214,6 @@ impl Seen {
             values.map(|id| id.as_i64().unwrap()).collect()
         };
         self.0["data"].as_array().unwrap().iter().map(ids).collect()
-    }
-
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        let data = self.0["data"].as_array().unwrap().iter();
-        data.map(|file| path(&file["path"])).collect()
     }
 
     pub(crate) fn deletes(&self) -> usize {

@@ -42,11 +42,11 @@ fn home(case: &Kept) -> PathBuf {
 #[test]
 fn what_stays_after_expiry_is_what_the_table_reaches() {
     let case = Kept::embedded(AT_ONCE);
-    case.appends(", partition_by: [name]");
+    case.appends("");
     case.load_each(1..=3);
     case.scene.good(&["tag", "d.t", "three"]);
     case.load_each(4..=5);
-    case.scene.good(&["tag", "d.t", "short", "--keep", "1s"]);
+    case.tag_for_a_second("short");
     case.load_each(6..=8);
     let outside = case
         .scene

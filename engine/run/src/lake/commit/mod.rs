@@ -20,7 +20,7 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use uuid::Uuid;
 
-pub(super) use self::manifests::Merging;
+pub(super) use self::manifests::{Merging, mergeable};
 pub(super) use self::snapshot::{
     AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, lists_files, require_format,
 };
