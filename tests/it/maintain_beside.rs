@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use run::ErrorKind;
+use run::lake::{CompactionRules, TableId};
 use serde_json::Value;
 
 use crate::crash::Numbers;
@@ -192,7 +194,8 @@ fn appends_and_merges_go_on_beside_it() {
 /// Two that maintain the same table do not undo or double each other's work.
 #[test]
 fn two_at_once_do_the_work_once() {
-    let case = Kept::embedded(AT_ONCE);
+    // What the one reads must not be removed by the other.
+    let case = Kept::embedded("{ expire: { older_than: 1s, keep: 2 } }");
     case.appends("");
     case.load_each(1..=6);
     std::thread::sleep(Duration::from_millis(1100));
@@ -212,6 +215,31 @@ fn two_at_once_do_the_work_once() {
         Vec::<String>::new()
     );
     case.readers_agree();
+}
+
+/// What files were to be compacted on is gone when they are: others have done it, and no row goes twice.
+#[tokio::test]
+async fn a_compaction_whose_snapshot_has_expired_is_given_up() {
+    let case = Kept::embedded(AT_ONCE);
+    case.appends("");
+    case.load_each(1..=6);
+    let lake = case.place.open(case.scene.path());
+    let table = lake.table(&TableId::new("d", "t")).await.unwrap().unwrap();
+    let rules = CompactionRules {
+        min_files: 2,
+        deleted_percent: 10,
+        target_file_bytes: 1 << 20,
+        sort_by: Vec::new(),
+    };
+    let compaction = lake.compaction(&table, &rules).await.unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    case.maintain(&[]);
+    assert_eq!(case.history("t").len(), 1);
+    let bins: Vec<_> = compaction.bins().iter().collect();
+    let staged = compaction.staged(Vec::new(), &bins).unwrap();
+    let refused = staged.commit_maintenance("late", 0).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    assert_eq!(case.ids(), "1 2 3 4 5 6");
 }
 
 #[test]
