@@ -28,7 +28,15 @@ pub(super) async fn none(
     if !same_table || current(Some(base)) == current(Some(now)) {
         return Ok(true);
     }
+    // What it was planned on has expired since: nothing tells any more what came and went.
+    let has_expired = |id| now.metadata().snapshot_by_id(id).is_none();
+    let has_expired = current(Some(base)).is_some_and(has_expired);
     match (&op.policy, &op.removal) {
+        (ConflictPolicy::KeysApart(_), _) | (ConflictPolicy::SameFiles, Removal::Files(_))
+            if has_expired =>
+        {
+            Ok(false)
+        }
         (ConflictPolicy::KeysApart(keys), _) => {
             let (was, is) = both(base, now).await?;
             let apart = |came: Vec<&LiveFile>| !came.iter().any(|file| keys.may_be_in(file));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connectors::Result;
+use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestContentType, ManifestFile, TableMetadata};
 
 use super::snapshot::{Producer, kept, unreadable, unwritable};
@@ -85,6 +86,38 @@ fn number<T: std::str::FromStr>(metadata: &TableMetadata, (key, default): (&str,
         .unwrap_or(default)
 }
 
+/// How many of the manifests of these bins a merge would take in.
+pub(in crate::lake) async fn mergeable(
+    file_io: &FileIO,
+    bins: Vec<Vec<&ManifestFile>>,
+) -> Result<usize> {
+    let mut count = 0;
+    for bin in bins {
+        let sets = by_columns(file_io, bin).await?;
+        let sizes = sets.values().map(Vec::len);
+        // One alone stays as it is.
+        count += sizes.filter(|size| *size > 1).sum::<usize>();
+    }
+    Ok(count)
+}
+
+/// Manifests by the columns they were written with, since partition values are encoded by them.
+async fn by_columns<'a>(
+    file_io: &FileIO,
+    manifests: Vec<&'a ManifestFile>,
+) -> Result<BTreeMap<i32, Vec<(&'a ManifestFile, Manifest)>>> {
+    let mut by_columns: BTreeMap<i32, Vec<(&ManifestFile, Manifest)>> = BTreeMap::new();
+    for file in manifests {
+        let manifest = file.load_manifest(file_io).await.map_err(unreadable())?;
+        let columns = manifest.metadata().schema_id();
+        by_columns
+            .entry(columns)
+            .or_default()
+            .push((file, manifest));
+    }
+    Ok(by_columns)
+}
+
 impl Producer<'_> {
     /// Merges small ones of the manifests that are carried over.
     pub(super) async fn merge_manifests(&mut self, merging: Merging) -> Result<()> {
@@ -103,19 +136,9 @@ impl Producer<'_> {
         Ok(())
     }
 
-    /// Writes the files of these manifests into one, or one for each set of columns they were written with: partition
-    /// values are encoded by them.
+    /// Writes the files of these manifests into one, or one for each set of columns they were written with.
     async fn merge_bin(&mut self, bin: Vec<&ManifestFile>) -> Result<()> {
-        let mut by_columns: BTreeMap<i32, Vec<(&ManifestFile, Manifest)>> = BTreeMap::new();
-        for file in bin {
-            let loaded = file.load_manifest(self.file_io()).await;
-            let manifest = loaded.map_err(unreadable())?;
-            let columns = manifest.metadata().schema_id();
-            by_columns
-                .entry(columns)
-                .or_default()
-                .push((file, manifest));
-        }
+        let by_columns = by_columns(self.file_io(), bin).await?;
         for same in by_columns.into_values() {
             if let [(alone, _)] = same.as_slice() {
                 self.manifests.push((*alone).clone());

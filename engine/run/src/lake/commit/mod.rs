@@ -20,7 +20,7 @@ use iceberg::spec::{Snapshot, SnapshotRef};
 use iceberg::table::Table;
 use uuid::Uuid;
 
-pub(super) use self::manifests::Merging;
+pub(super) use self::manifests::{Merging, mergeable};
 use self::snapshot::Produced;
 pub(super) use self::snapshot::{
     AddedDelete, ConflictPolicy, Removal, RemovedFiles, SnapshotOp, lists_files, require_format,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use connectors::{Error, ErrorKind, Result};
 use datafusion::catalog::TableProvider;
-use iceberg::spec::{NullOrder, Operation, SortDirection, SortOrder, Struct, Transform};
+use iceberg::spec::{NullOrder, Operation, Schema, SortDirection, SortOrder, Struct, Transform};
 
 use crate::lake::Lake;
 use crate::lake::commit::{
-    ConflictPolicy, Merging, Removal, RemovedFiles, lists_files, require_format,
+    ConflictPolicy, Merging, Removal, RemovedFiles, lists_files, mergeable, require_format,
 };
 use crate::lake::failure::failed;
 use crate::lake::merge::{Candidate, Candidates, Wanted};
@@ -102,7 +102,7 @@ impl Lake {
         require_format(metadata, id)?;
         let columns = metadata.current_schema();
         let sort = if rules.sort_by.is_empty() {
-            by_columns(metadata.default_sort_order())
+            by_columns(metadata.default_sort_order(), columns)
         } else {
             partition::sort_order(&rules.sort_by, columns)?
         };
@@ -191,10 +191,13 @@ impl Compaction {
     }
 }
 
-/// A sort order as far as it is by columns themselves.
-fn by_columns(order: &SortOrder) -> SortOrder {
-    let fields = order.fields.iter();
-    let fields = fields.take_while(|field| field.transform == Transform::Identity);
+/// A sort order as far as it is by columns themselves, and not by parts of them.
+fn by_columns(order: &SortOrder, columns: &Schema) -> SortOrder {
+    let is_column = |id| columns.as_struct().field_by_id(id).is_some();
+    let fields = order
+        .fields
+        .iter()
+        .take_while(|field| field.transform == Transform::Identity && is_column(field.source_id));
     SortOrder {
         order_id: order.order_id,
         fields: fields.cloned().collect(),
@@ -263,5 +266,5 @@ async fn small_manifests(table: &LakeTable) -> Result<usize> {
         .iter()
         .filter(|manifest| lists_files(manifest));
     let bins = Merging::from(MANIFESTS, metadata).bins(kept);
-    Ok(bins.iter().map(Vec::len).sum())
+    mergeable(table.iceberg().file_io(), bins).await
 }

@@ -61,6 +61,17 @@ struct Going {
     references: BTreeMap<String, i64>,
 }
 
+impl Going {
+    /// Whether all of it is gone.
+    fn is_gone(&self, metadata: &TableMetadata) -> Result<bool> {
+        let references = refs::of(metadata)?;
+        let mut snapshots = self.snapshots.iter();
+        let mut names = self.references.keys();
+        Ok(snapshots.all(|id| metadata.snapshot_by_id(*id).is_none())
+            && names.all(|name| !references.contains_key(name)))
+    }
+}
+
 /// Files that nothing will reach.
 #[derive(Default)]
 struct Unreached {
@@ -71,14 +82,14 @@ struct Unreached {
 impl Lake {
     /// Takes out the snapshots of a table that are older than the rules allow, or only says which.
     pub async fn expire(&self, id: &TableId, rules: ExpiryRules, dry_run: bool) -> Result<Expired> {
-        let (mut refused, mut lost) = (None, None::<(Error, Expired, Unreached, HashSet<i64>)>);
+        let (mut refused, mut lost) = (None, None::<(Error, Expired, Unreached, Going)>);
         for attempt in 0..ATTEMPTS {
             tokio::time::sleep(PAUSE.saturating_mul(attempt)).await;
             let table = self.table(id).await?.ok_or_else(|| gone(id))?;
             let metadata = table.iceberg().metadata();
-            // The reply to the last try was lost: it happened where none of its snapshots is there.
+            // The reply to the last try was lost: it happened where nothing of what was to go is there.
             if let Some((_, expired, files, went)) = &lost {
-                if !went.iter().any(|id| metadata.snapshot_by_id(*id).is_some()) {
+                if went.is_gone(metadata)? {
                     remove(table.iceberg(), files).await;
                     return Ok(expired.clone());
                 }
@@ -108,7 +119,7 @@ impl Lake {
                 }
                 Err(CommitError::Conflict(error)) => refused = Some(error),
                 Err(CommitError::Unknown(error)) => {
-                    lost = Some((error, expired, files, going.snapshots));
+                    lost = Some((error, expired, files, going));
                 }
                 Err(CommitError::Failed(error)) => return Err(error),
             }
@@ -195,8 +206,11 @@ async fn unreached(table: &LakeTable, going: &HashSet<i64>) -> Result<Unreached>
     let mut manifests = reach::manifests(iceberg, of(true)).await?;
     manifests.retain(|path, _| !staying.contains_key(path));
     let mut data: BTreeMap<String, u64> = BTreeMap::new();
+    // A file that is only said to have gone is part of an older snapshot, which goes too, or has gone with one before.
     reach::files(iceberg, manifests.values(), |listed| {
-        data.insert(listed.path, listed.bytes);
+        if listed.alive {
+            data.insert(listed.path, listed.bytes);
+        }
     })
     .await?;
     if !data.is_empty() {
