@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use connectors::{Error, ErrorKind, Result};
 
+use crate::failpoint::{self, Point};
+
 /// Makes folders that only this user may look into: what is spilled there are rows of the sources.
 fn private() -> std::fs::DirBuilder {
     let mut builder = std::fs::DirBuilder::new();
@@ -48,7 +50,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about a folder that will not go; the next attempt of the run tries again.
+        failpoint::passing(Point::CleanScratch);
         let _ = std::fs::remove_dir_all(&self.0);
+        failpoint::passed(Point::CleanScratch);
     }
 }
 

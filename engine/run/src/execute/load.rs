@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::executor::{Attempt, Executor, sizes};
 use super::merge::StagedMerge;
 use super::rows::Rows;
+use crate::failpoint::{self, Point};
 use crate::lake::{self, StageRequest, Staged, WriteMode};
 use crate::last_read::goes_on_from;
 use crate::open::table_id;
@@ -88,6 +89,7 @@ impl Attempt<'_> {
             }
         };
         let request = request_of(load, table, mode, &rows.schema());
+        failpoint::before(Point::LoadStage).await?;
         let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
         let mut writers = JoinSet::new();
         for mut stream in rows.into_streams(self.engine.parallel()).await? {
@@ -116,6 +118,7 @@ impl Attempt<'_> {
         let alone = Arc::into_inner(stage)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
         let staged = alone.staged(files);
+        failpoint::after(Point::LoadStage).await?;
         Ok(StagedLoad {
             step: step.name.clone(),
             target: table.to_string(),

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 use super::from_datafusion;
 use super::stream_table::Once;
+use crate::failpoint::{self, Point};
 
 /// Batches that may wait between a stream and its file.
 const WAITING_BATCHES: usize = 2;
@@ -56,6 +57,7 @@ impl Spool {
         schema: SchemaRef,
         streams: Vec<BatchStream>,
     ) -> Result<Self> {
+        failpoint::before(Point::StepSpool).await?;
         let files: Vec<PathBuf> = (0..streams.len())
             .map(|i| folder.join(format!("{name}-{i}.arrows")))
             .collect();
@@ -75,6 +77,7 @@ impl Spool {
                 Error::new(ErrorKind::Internal, "a writer of rows died").caused_by(error)
             })??;
         }
+        failpoint::after(Point::StepSpool).await?;
         Ok(spool)
     }
 

@@ -27,6 +27,7 @@ use super::executor::Attempt;
 use super::known::quoted;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
+use crate::failpoint::{self, Point};
 use crate::lake::{
     Candidates, ChangedRows, Committed, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged,
     Stamp, TableStage, Touched, WrittenFiles,
@@ -66,7 +67,9 @@ impl Attempt<'_> {
         merge: &Merge,
         rows: Rows,
     ) -> Result<StagedLoad> {
+        failpoint::before(Point::MergeIncoming).await?;
         let incoming = self.incoming(step, load, table, merge, rows).await?;
+        failpoint::after(Point::MergeIncoming).await?;
         let (staged, changed) = self.merge(&incoming).await?;
         Ok(StagedLoad {
             step: step.name.clone(),
@@ -125,7 +128,9 @@ impl Attempt<'_> {
         let merge = &incoming.merge;
         let every_file = merge.deletes == Deletes::ByAbsence;
         let keys = (!every_file).then_some(&incoming.keys);
+        failpoint::before(Point::MergeCandidates).await?;
         let candidates = stage.candidates(&merge.key, keys.map(Arc::as_ref)).await?;
+        failpoint::after(Point::MergeCandidates).await?;
         let (some, all) = candidates.count();
         tracing::debug!(step = %incoming.step, files = some, of = all, "files that may hold a key");
         let session = self.engine.session()?;
@@ -173,6 +178,7 @@ impl Attempt<'_> {
             whole.changed += part.changed;
             whole.gone = whole.gone.and(part.gone);
         }
+        failpoint::before(Point::MergeRewrite).await?;
         let touched = if in_place {
             let (files, touched) = self.rewrite(&stage, &candidates, spool).await?;
             written.extend(files);
@@ -180,6 +186,7 @@ impl Attempt<'_> {
         } else {
             vec![stage.delete_rows(&candidates, whole.gone).await?]
         };
+        failpoint::after(Point::MergeRewrite).await?;
         let alone = Arc::into_inner(stage)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
         let changed = whole.changed;

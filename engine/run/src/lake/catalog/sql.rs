@@ -13,6 +13,7 @@ use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableCreation};
 
 use super::{Catalog, Change, CommitError, Draft, table};
+use crate::failpoint::{self, Point};
 use crate::lake::failure::failed;
 use crate::lake::id::TableId;
 use crate::lake::storage::Warehouse;
@@ -142,6 +143,9 @@ impl Catalog for SqlCatalog {
                 failed("the change does not fit the table")(error).with("table", change.id),
             )
         })?;
+        failpoint::before(Point::CommitMetadata)
+            .await
+            .map_err(CommitError::Failed)?;
         metadata
             .write_to(change.file_io, &location)
             .await
@@ -151,11 +155,20 @@ impl Catalog for SqlCatalog {
                         .with("table", change.id),
                 )
             })?;
+        failpoint::after(Point::CommitMetadata)
+            .await
+            .map_err(CommitError::Failed)?;
         let new = location.to_string();
+        failpoint::before(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Failed)?;
         let moved = match &old {
             Some(old) => self.pointers.swap(change.id, old, &new).await,
             None => self.pointers.insert(change.id, &new).await,
         };
+        failpoint::after(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Unknown)?;
         let error = match moved {
             Ok(true) => return Ok(()),
             Ok(false) => CommitError::Conflict(
