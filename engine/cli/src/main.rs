@@ -20,9 +20,15 @@ use exit::{Exit, Failure};
 /// How long the runtime may take to end threads that are in the middle of a blocking call.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
+/// The environment variable that arms failpoints: `commit.swap.before=kill@2`.
+const FAILPOINTS: &str = "LAKEWRIGHT_FAILPOINTS";
+
 fn main() -> ExitCode {
     let invocation = Invocation::from_arguments();
     run::install_tls();
+    if let Err(failure) = arm_failpoints() {
+        return report(&failure).into();
+    }
     let exit = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -39,6 +45,19 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// Lets a test say what goes wrong in this process. A release build has no failpoints, and does not look.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the crate that reads the environment, and a test has no other way to tell"
+)]
+fn arm_failpoints() -> Result<(), Failure> {
+    let script = cfg!(debug_assertions).then(|| std::env::var(FAILPOINTS).ok());
+    match script.flatten() {
+        Some(script) => Ok(run::failpoint::arm(&script)?),
+        None => Ok(()),
+    }
 }
 
 fn report(failure: &Failure) -> Exit {

@@ -9,6 +9,7 @@ use connectors::{Connection, Error, ErrorKind, Opening, Result, registry, wrap};
 use spec::model::{ConnectionName, Project};
 use tokio::sync::Mutex;
 
+use crate::failpoint;
 use crate::secret::ProjectSecrets;
 
 /// How many sessions a connection has when its spec does not say.
@@ -72,6 +73,7 @@ fn limited(
     mut connection: Box<dyn Connection>,
     spec: &spec::model::Connection,
 ) -> Box<dyn Connection> {
+    connection = failpoint::around(connection);
     if let Some(timeout) = spec.limits.statement_timeout {
         connection = wrap::timeout(connection, timeout);
     }

@@ -9,6 +9,7 @@ mod connections;
 mod engine;
 mod execute;
 mod facts;
+pub mod failpoint;
 mod findings;
 pub mod history;
 pub mod lake;

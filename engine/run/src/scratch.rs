@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use connectors::{Error, ErrorKind, Result};
 
+use crate::failpoint::{self, Point};
+
 /// Makes folders that only this user may look into: what is spilled there are rows of the sources.
 fn private() -> std::fs::DirBuilder {
     let mut builder = std::fs::DirBuilder::new();
@@ -19,7 +21,7 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Makes the folder, empty: what a dead process left there goes first.
     pub(crate) fn create(parent: &Path, run: &str) -> Result<Self> {
-        let path = parent.join(format!("lakewright-{run}"));
+        let path = Self::of(parent, run);
         let failed = |error: std::io::Error| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -39,6 +41,16 @@ impl Scratch {
         Ok(Self(path))
     }
 
+    /// Removes what a dead process left there of a run that needs it no more.
+    pub(crate) fn remove(parent: &Path, run: &str) {
+        // Nothing can be done about a folder that will not go.
+        let _ = std::fs::remove_dir_all(Self::of(parent, run));
+    }
+
+    fn of(parent: &Path, run: &str) -> PathBuf {
+        parent.join(format!("lakewright-{run}"))
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.0
@@ -48,7 +60,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about a folder that will not go; the next attempt of the run tries again.
+        failpoint::passing(Point::CleanScratch);
         let _ = std::fs::remove_dir_all(&self.0);
+        failpoint::passed(Point::CleanScratch);
     }
 }
 

@@ -15,6 +15,7 @@ use super::check::Verdict;
 use super::load::StagedLoad;
 use super::rows::Rows;
 use crate::engine::Engine;
+use crate::failpoint::{self, Point};
 use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
 use crate::query::{Session, SourceTable, Spool, Watch};
@@ -87,10 +88,12 @@ impl<'a> Executor<'a> {
         self.drain().await?;
         let mut verdicts = std::mem::take(&mut self.verdicts);
         for verdict in &mut verdicts {
+            failpoint::before(Point::CheckVerdict).await?;
             if let Some(rejects) = verdict.settle(self.attempt.progress.as_ref()).await? {
                 // Rows that were set aside become visible before the rows that passed: never the other way round.
                 self.staged.push_front(rejects);
             }
+            failpoint::after(Point::CheckVerdict).await?;
         }
         for (step, count) in std::mem::take(&mut self.counts) {
             let rows = count.load(Ordering::Relaxed);

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::executor::{Attempt, Executor, sizes};
 use super::merge::StagedMeeting;
 use super::rows::Rows;
+use crate::failpoint::{self, Point};
 use crate::lake::{self, StageRequest, Staged, TableStage, WriteMode, WrittenFiles};
 use crate::last_read::goes_on_from;
 use crate::open::table_id;
@@ -102,12 +103,14 @@ impl Attempt<'_> {
             }
         };
         let request = request_of(load, table, mode, &rows.schema());
+        failpoint::before(Point::LoadStage).await?;
         let stage = Arc::new(self.engine.lake().await?.stage(request).await?);
         let streams = rows.into_streams(self.engine.parallel()).await?;
         let (files, written) = self.write_all(&stage, &step.name, streams).await?;
         let alone = Arc::into_inner(stage)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer outlived its stage"))?;
         let staged = alone.staged(files);
+        failpoint::after(Point::LoadStage).await?;
         Ok(StagedLoad {
             step: step.name.clone(),
             target: table.to_string(),

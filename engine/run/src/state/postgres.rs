@@ -18,6 +18,7 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+use crate::failpoint::{self, Point};
 
 /// Connections of one process for reading and writing the log; each lock has one more.
 const CONNECTIONS: u32 = 4;
@@ -142,6 +143,7 @@ impl StateStore for PostgresStore {
             None => Head::of(&self.events(run).await?, run)?,
         };
         let (next, head) = Head::followed_by(head, run, event, now)?;
+        failpoint::before(Point::of(&next.event)).await?;
         sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(i64::from(next.sequence))
@@ -153,6 +155,7 @@ impl StateStore for PostgresStore {
             .execute(self.writable().await?)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        failpoint::after(Point::of(&next.event)).await?;
         self.heads.put(run, head);
         Ok(next)
     }

@@ -22,6 +22,7 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+use crate::failpoint::{self, Point};
 use crate::sqlite_file::{self, Question};
 
 /// Connections to the file: one writes at a time, the portal reads beside it.
@@ -162,6 +163,7 @@ impl StateStore for SqliteStore {
             None => Head::of(&self.events(run).await?, run)?,
         };
         let (next, head) = Head::followed_by(head, run, event, now)?;
+        failpoint::before(Point::of(&next.event)).await?;
         sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(next.sequence)
@@ -173,6 +175,7 @@ impl StateStore for SqliteStore {
             .execute(pool)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        failpoint::after(Point::of(&next.event)).await?;
         self.heads.put(run, head);
         Ok(next)
     }

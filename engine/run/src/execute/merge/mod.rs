@@ -29,13 +29,13 @@ pub(super) use self::incoming::Incoming;
 use super::executor::Attempt;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
+use crate::failpoint::{self, Point};
 use crate::lake::{
     Candidates, ChangedRows, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged, TableStage,
     Touched, WrittenFiles,
 };
 use crate::query::{Session, Spool, from_datafusion, quoted};
 
-/// How often rows are merged again because somebody else committed first.
 /// Memory below which one more sort at the same time could leave none enough to merge what it has spilled, in bytes.
 const SORT_BYTES: usize = 256 << 20;
 /// Batches that may wait between the join and the disk.
@@ -64,6 +64,7 @@ impl Attempt<'_> {
         table: &TableRef,
         rows: Rows,
     ) -> Result<StagedLoad> {
+        failpoint::before(Point::MergeIncoming).await?;
         let incoming = match &load.mode {
             LoadMode::Merge(merge) => self.incoming(step, load, table, merge, rows).await?,
             LoadMode::AppendNew(dedupe) => self.maybe_new(step, load, table, dedupe, rows).await?,
@@ -80,6 +81,7 @@ impl Attempt<'_> {
                 ));
             }
         };
+        failpoint::after(Point::MergeIncoming).await?;
         let (staged, changed) = self.meet(&incoming).await?;
         Ok(StagedLoad {
             step: step.name.clone(),
@@ -123,7 +125,9 @@ impl Attempt<'_> {
         let stage = Arc::new(lake.stage(incoming.request.clone()).await?);
         let every_file = merge.deletes == Deletes::ByAbsence;
         let keys = incoming.keys.as_ref().filter(|_| !every_file);
+        failpoint::before(Point::MergeCandidates).await?;
         let candidates = stage.candidates(&merge.key, keys.map(Arc::as_ref)).await?;
+        failpoint::after(Point::MergeCandidates).await?;
         let (some, all) = candidates.count();
         tracing::debug!(step = %incoming.step, files = some, of = all, "files that may hold a key");
         let session = self.engine.session()?;
@@ -171,6 +175,7 @@ impl Attempt<'_> {
             whole.changed += part.changed;
             whole.gone = whole.gone.and(part.gone);
         }
+        failpoint::before(Point::MergeRewrite).await?;
         let touched = if in_place {
             let (files, touched) = self.rewrite(&stage, &candidates, spool).await?;
             written.extend(files);
@@ -178,6 +183,7 @@ impl Attempt<'_> {
         } else {
             vec![stage.delete_rows(&candidates, whole.gone).await?]
         };
+        failpoint::after(Point::MergeRewrite).await?;
         let alone = no_more_writers(stage)?;
         let changed = whole.changed;
         Ok((

@@ -14,6 +14,7 @@ use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableCreation};
 
 use super::{Catalog, Change, CommitError, Draft, table};
+use crate::failpoint::{self, Point};
 use crate::lake::failure::failed;
 use crate::lake::id::TableId;
 use crate::lake::storage::Warehouse;
@@ -161,7 +162,14 @@ impl Catalog for SqlCatalog {
                 }
             }
         }
-        let error = match self.pointers.shift(&moves).await {
+        failpoint::before(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Failed)?;
+        let moved = self.pointers.shift(&moves).await;
+        failpoint::after(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Unknown)?;
+        let error = match moved {
             Ok(true) => return Ok(()),
             Ok(false) => {
                 let tables: Vec<String> = moves.iter().map(|to| to.id.to_string()).collect();
@@ -201,12 +209,14 @@ async fn write<'a>(change: &Change<'a>) -> Result<Move<'a>> {
     let (metadata, location) = next(change, old.clone()).map_err(|error| {
         failed("the change does not fit the table")(error).with("table", change.id)
     })?;
+    failpoint::before(Point::CommitMetadata).await?;
     metadata
         .write_to(change.file_io, &location)
         .await
         .map_err(|error| {
             failed("the metadata of a table cannot be written")(error).with("table", change.id)
         })?;
+    failpoint::after(Point::CommitMetadata).await?;
     Ok(Move {
         id: change.id,
         old,

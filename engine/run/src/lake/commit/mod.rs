@@ -29,6 +29,7 @@ pub(super) use self::target::Target;
 use super::catalog::{Catalog, Change, CommitError};
 use super::expired;
 use super::history;
+use crate::failpoint::{self, Point};
 
 /// Tries of one commit.
 const ATTEMPTS: u32 = 20;
@@ -268,11 +269,13 @@ fn exhausted(parts: &[Part]) -> Error {
 
 /// Removes files that nothing refers to. What stays behind is maintenance's to remove.
 pub(super) async fn remove(file_io: &FileIO, files: &[String]) {
+    failpoint::passing(Point::CleanFiles);
     for file in files {
         if let Err(error) = file_io.delete(file).await {
             tracing::debug!(file, %error, "an unused file stays behind");
         }
     }
+    failpoint::passed(Point::CleanFiles);
 }
 
 /// How long to wait before a try.

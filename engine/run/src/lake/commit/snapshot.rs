@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::manifests::Merging;
 use super::summary;
 use super::target::Target;
+use crate::failpoint::{self, Point};
 use crate::lake::failure::failed;
 use crate::lake::files::LiveFile;
 use crate::lake::id::TableId;
@@ -221,8 +222,10 @@ impl Producer<'_> {
             // The sequence number is inherited from the snapshot.
             writer.add_file((*file).clone(), -1).map_err(unwritable())?;
         }
+        failpoint::before(Point::CommitManifest).await?;
         self.manifests
             .push(writer.write_manifest_file().await.map_err(unwritable())?);
+        failpoint::after(Point::CommitManifest).await?;
         Ok(())
     }
 
@@ -311,8 +314,10 @@ impl Producer<'_> {
                 .add_delete_file(file, sequence, entry.file_sequence_number)
                 .map_err(unwritable())?;
         }
+        failpoint::before(Point::CommitManifest).await?;
         self.manifests
             .push(writer.write_manifest_file().await.map_err(unwritable())?);
+        failpoint::after(Point::CommitManifest).await?;
         Ok(gone)
     }
 
@@ -373,12 +378,14 @@ impl Producer<'_> {
             .new_output(&list)
             .map_err(unwritable())?;
         self.written.push(list.clone());
+        failpoint::before(Point::CommitManifestList).await?;
         let output = output.writer().await.map_err(unwritable())?;
         let mut writer = ManifestListWriter::v2(output, self.snapshot_id, parent, sequence);
         writer
             .add_manifests(self.manifests.into_iter())
             .map_err(unwritable())?;
         writer.close().await.map_err(unwritable())?;
+        failpoint::after(Point::CommitManifestList).await?;
         let before = metadata
             .current_snapshot()
             .map(|snapshot| snapshot.summary());

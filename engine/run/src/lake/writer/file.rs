@@ -13,6 +13,7 @@ use iceberg::writer::file_writer::{
 use super::bounds;
 use super::properties::{ROW_GROUP_BYTES, properties};
 use super::shape::Shape;
+use crate::failpoint::{self, Point};
 use crate::lake::failure::failed;
 
 /// One Parquet file being written.
@@ -28,6 +29,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens a file; `first` are the rows that come first, which show how its columns are best encoded.
     pub(super) async fn open(shape: &Shape, location: String, first: &RecordBatch) -> Result<Self> {
+        failpoint::before(Point::FileOpen).await?;
         let encoding = properties(first, !shape.spec.is_unpartitioned())?;
         let output = shape
             .file_io
@@ -37,6 +39,7 @@ impl OpenFile {
             .build(output)
             .await
             .map_err(|error| failed("a data file cannot be made")(error).with("file", &location))?;
+        failpoint::after(Point::FileOpen).await?;
         Ok(Self {
             writer,
             location,
@@ -72,9 +75,11 @@ impl OpenFile {
         shape: &Shape,
         partition: &Struct,
     ) -> Result<Option<DataFile>> {
+        failpoint::before(Point::FileClose).await?;
         let closed = self.writer.close().await.map_err(|error| {
             failed("a data file cannot be closed")(error).with("file", &self.location)
         })?;
+        failpoint::after(Point::FileClose).await?;
         let Some(mut file) = closed.into_iter().next() else {
             return Ok(None);
         };

@@ -31,6 +31,7 @@ use self::client::{Client, Effect};
 use self::create::{Creation, making};
 use self::keys::{Given, Held, VendedKeys, no_keys};
 use super::{Catalog, Change, CommitError, Draft, table};
+use crate::failpoint::{self, Point};
 use crate::lake::id::TableId;
 use crate::lake::options::RestOptions;
 use crate::lake::storage::Warehouse;
@@ -215,8 +216,14 @@ impl RestCatalog {
 
     /// Sends a commit. Its answer says what became of it; without one it may have happened.
     async fn send(&self, id: &TableId, body: &CommitTableRequest) -> Result<Answer, CommitError> {
+        failpoint::before(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Failed)?;
         let path = table_path(id);
         let sent = self.client.post(&paths(&path), Effect::Once, body).await;
+        failpoint::after(Point::CommitSwap)
+            .await
+            .map_err(CommitError::Unknown)?;
         sent.map_err(|error| not_taken(id, error))
     }
 }
