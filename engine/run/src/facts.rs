@@ -11,12 +11,13 @@ use spec::model::{
     Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
     Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
 };
-use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
+use spec::plan::{ExtractFacts, Facts, Layout, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
 
 use crate::engine::Engine;
+use crate::execute::{reactions, written};
 use crate::findings;
-use crate::lake::{LakeTable, check_layout};
+use crate::lake::{LakeTable, StageRequest, WriteMode, check_layout};
 use crate::last_read::last_read;
 use crate::open::table_id;
 use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
@@ -248,15 +249,7 @@ impl Survey<'_> {
         }
         let facts = match &load.target {
             Target::Lake(table) => match self.engine.lake().await?.table(&table_id(table)).await? {
-                Some(found) => {
-                    if let LoadMode::Merge(merge) = &load.mode {
-                        require_key(merge, &found)?;
-                    }
-                    TableFacts {
-                        columns: Some(columns_of(&found.arrow_schema())?),
-                        snapshot: found.snapshot_id(),
-                    }
-                }
+                Some(found) => lake_facts(load, &found, rows.as_ref())?,
                 None => TableFacts::default(),
             },
             Target::Connection { connection, table } => {
@@ -271,13 +264,48 @@ impl Survey<'_> {
                 let columns = schema.map(|schema| columns_of(&schema)).transpose()?;
                 TableFacts {
                     columns,
-                    snapshot: None,
+                    ..TableFacts::default()
                 }
             }
         };
         self.facts.targets.insert(step.name.clone(), facts);
         Ok(())
     }
+}
+
+/// What a load finds in the lake. What it could not do to the table is an error; what it may not do, the plan tells.
+fn lake_facts(load: &Load, found: &LakeTable, rows: Option<&SchemaRef>) -> Result<TableFacts> {
+    let mut facts = TableFacts {
+        columns: Some(columns_of(&found.arrow_schema())?),
+        snapshot: found.snapshot_id(),
+        ..TableFacts::default()
+    };
+    let Some(rows) = rows else {
+        return Ok(facts);
+    };
+    let written = match &load.mode {
+        LoadMode::Merge(merge) => {
+            require_key(merge, &found.renamed(rows, &load.renamed_from)?)?;
+            written(merge, rows)?
+        }
+        _ => Arc::clone(rows),
+    };
+    let changes = found.relayout(&StageRequest {
+        partition_by: load.partition_by.clone(),
+        sort_by: load.sort_by.clone(),
+        on_schema_change: reactions(load.on_schema_change),
+        renamed_from: load.renamed_from.clone(),
+        ..StageRequest::new(found.id().clone(), WriteMode::Append, written)
+    })?;
+    let to = |from, to: &Vec<String>| Layout {
+        from,
+        to: to.clone(),
+    };
+    facts.partitions = changes
+        .partitions
+        .then(|| to(found.partitioning(), &load.partition_by));
+    facts.order = changes.order.then(|| to(found.sorting(), &load.sort_by));
+    Ok(facts)
 }
 
 /// Rows of a table that lacks a column of the key could never be found again.

@@ -9,6 +9,7 @@ mod cycle;
 mod documents;
 mod domain;
 mod duration;
+mod evolution;
 mod extract;
 mod files;
 mod increments;
@@ -57,6 +58,7 @@ pub(crate) const CODES: &[&Code] = &[
     &documents::UNKNOWN_KIND,
     &domain::SHARED_NAMESPACE,
     &duration::BAD_DURATION,
+    &evolution::BAD_RENAME,
     &extract::BAD_LAG,
     &extract::KEY_NEEDED,
     &connection::UNKNOWN_CONNECTION,

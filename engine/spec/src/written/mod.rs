@@ -20,6 +20,6 @@ pub(crate) use project::{
 pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
     CheckSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec, LoadModeSpec, LoadSpec,
-    MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec, ReactionSpec, RuleSpec,
-    SchemaChangeSpec, StepSpec, TransformSpec,
+    MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec, ReactionSpec, RepartitionSpec,
+    RuleSpec, StepSpec, TransformSpec,
 };

@@ -91,14 +91,8 @@ impl Attempt<'_> {
     ) -> Result<Incoming> {
         let from = rows.schema();
         let without = merge.deletes.without();
-        let written = from.fields().iter();
-        let written = written.filter(|field| !without.contains(field.name()));
-        let mut fields: Vec<Arc<Field>> = written.cloned().collect();
-        if let Some(time) = states::time_of(merge) {
-            fields.extend(states::columns(from.field_with_name(time)?));
-        }
         let request = StageRequest {
-            schema: Arc::new(Schema::new(fields)),
+            schema: written(merge, &from)?,
             ..request_of(load, table, WriteMode::Merge, &from)
         };
         let lake = self.engine.lake().await?;
@@ -208,6 +202,18 @@ impl Attempt<'_> {
         let streams = streams_of(&session, &sql).await?;
         self.spool(step, "latest", &schema, streams).await
     }
+}
+
+/// The columns that a merge of rows with these writes.
+pub(crate) fn written(merge: &Merge, rows: &SchemaRef) -> Result<SchemaRef> {
+    let without = merge.deletes.without();
+    let written = rows.fields().iter();
+    let written = written.filter(|field| !without.contains(field.name()));
+    let mut fields: Vec<Arc<Field>> = written.cloned().collect();
+    if let Some(time) = states::time_of(merge) {
+        fields.extend(states::columns(rows.field_with_name(time)?));
+    }
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Rows without a key can never be found again.

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::incoming::Incoming;
+pub(crate) use self::incoming::written;
 use super::executor::Attempt;
 use super::known::quoted;
 use super::load::{StagedLoad, Staging, died, tell};
