@@ -16,6 +16,8 @@ mod contention;
 mod crash;
 mod database;
 mod estate;
+mod evolution;
+mod evolution_edges;
 mod files;
 mod history;
 mod incremental;

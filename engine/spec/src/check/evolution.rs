@@ -6,6 +6,7 @@ use super::step::Steps;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{OnSchemaChange, Reaction, Renames};
 use crate::read::At;
+use crate::source::Span;
 use crate::written::{LoadSpec, ReactionSpec, RepartitionSpec};
 
 pub(crate) const BAD_RENAME: Code = Code {
@@ -35,23 +36,15 @@ pub(super) fn on_schema_change(steps: &Steps<'_>, load: &LoadSpec) -> OnSchemaCh
                 .help("write `reject` or `keep`"),
         );
     }
-    let only_lake = [
-        (written.relax.as_ref().map(|at| at.span), "relax"),
-        (written.reorder.as_ref().map(|at| at.span), "reorder"),
-        (written.partition.as_ref().map(|at| at.span), "partition"),
-    ];
-    for (span, key) in only_lake {
-        if let (Some(span), Some(connection)) = (span, &load.connection) {
-            let message = format!(
-                "`{key}` is for tables of the lake, and this is one of connection `{}`",
-                connection.value
-            );
-            let finding = Diagnostic::error(&LAKE_ONLY, span, message);
-            steps
-                .context
-                .report(finding.help(format!("remove `{key}`")));
-        }
-    }
+    only_lake(
+        steps,
+        load,
+        &[
+            (written.relax.as_ref().map(|at| at.span), "relax"),
+            (written.reorder.as_ref().map(|at| at.span), "reorder"),
+            (written.partition.as_ref().map(|at| at.span), "partition"),
+        ],
+    );
     let reaction = |written: &Option<At<ReactionSpec>>, base| match written
         .as_ref()
         .map(|written| written.value)
@@ -76,9 +69,30 @@ pub(super) fn on_schema_change(steps: &Steps<'_>, load: &LoadSpec) -> OnSchemaCh
     }
 }
 
+/// A load to a connection cannot be told these.
+fn only_lake(steps: &Steps<'_>, load: &LoadSpec, keys: &[(Option<Span>, &str)]) {
+    let Some(connection) = &load.connection else {
+        return;
+    };
+    for (span, key) in keys {
+        if let Some(span) = span {
+            let message = format!(
+                "`{key}` is for tables of the lake, and this is one of connection `{}`",
+                connection.value
+            );
+            let finding = Diagnostic::error(&LAKE_ONLY, *span, message);
+            steps
+                .context
+                .report(finding.help(format!("remove `{key}`")));
+        }
+    }
+}
+
 /// The old names of columns by their new ones; those that make no sense are reported.
 pub(super) fn renamed_from(steps: &Steps<'_>, load: &LoadSpec) -> Renames {
     let written = &load.renamed_from.0;
+    let first = written.first().map(|(new, _)| new.span);
+    only_lake(steps, load, &[(first, "renamed_from")]);
     for (number, (new, old)) in written.iter().enumerate() {
         let mut before = written.iter().take(number);
         let finding = if new.value.is_empty() || old.value.is_empty() {

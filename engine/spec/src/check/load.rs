@@ -141,7 +141,6 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
         (!written.sort_by.is_empty(), "sort_by"),
         (!written.properties.0.is_empty(), "properties"),
         (written.target_file_size.is_some(), "target_file_size"),
-        (!written.renamed_from.0.is_empty(), "renamed_from"),
     ];
     for (_, key) in layout.iter().filter(|(there, _)| *there) {
         let message = format!(
