@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Fields, SchemaRef};
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
 
@@ -249,7 +249,7 @@ pub(in crate::lake) fn evolve(
     evolution: &Evolution,
     on: OnSchemaChange,
 ) -> Result<Option<Schema>> {
-    let incoming = fresh(rows.fields(), last_column_id + 1)?;
+    let incoming = fresh(rows.fields(), 1)?;
     let mut fields: Vec<NestedFieldRef> = Vec::new();
     for old in table.as_struct().fields() {
         if on.drop == Reaction::Accept && evolution.dropped.contains(&old.name) {
@@ -271,14 +271,13 @@ pub(in crate::lake) fn evolve(
         fields.push(Arc::new(field));
     }
     if on.add == Reaction::Accept {
-        let added = incoming
-            .iter()
-            .filter(|new| table.as_struct().field_by_name(&new.name).is_none());
-        for new in added {
+        let is_new = |field: &&FieldRef| table.as_struct().field_by_name(field.name()).is_none();
+        let added: Fields = rows.fields().iter().filter(is_new).cloned().collect();
+        for new in fresh(&added, last_column_id + 1)? {
             // Rows that are there already have no value.
             fields.push(Arc::new(NestedField {
                 required: false,
-                ..NestedField::clone(new)
+                ..NestedField::clone(&new)
             }));
         }
     }
