@@ -20,6 +20,8 @@ mod create_only;
 mod database;
 mod dedupe;
 mod estate;
+mod evolution;
+mod evolution_edges;
 mod files;
 mod history;
 mod incremental;

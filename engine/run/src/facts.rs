@@ -13,13 +13,14 @@ use spec::model::{
     Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
     Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
 };
-use spec::plan::{ExtractFacts, Facts, PlannedExtract, PlannedWindow, TableFacts};
+use spec::plan::{ExtractFacts, Facts, Layout, PlannedExtract, PlannedWindow, TableFacts};
 use spec::{SqlFault, SqlOf, SqlPlace};
 
 use self::known::{require_dedupe_columns, require_known};
 use crate::engine::Engine;
+use crate::execute::{reactions, written};
 use crate::findings;
-use crate::lake::{LakeTable, check_layout};
+use crate::lake::{LakeTable, StageRequest, WriteMode, check_layout};
 use crate::last_read::last_read;
 use crate::open::table_id;
 use crate::query::{
@@ -331,14 +332,7 @@ impl Survey<'_> {
                     self.part(step, condition, rows, found.as_ref()).await?;
                 }
                 match found {
-                    Some(found) => {
-                        match &load.mode {
-                            LoadMode::Merge(merge) => require_key(&merge.key, &found)?,
-                            LoadMode::AppendNew(dedupe) => require_known(dedupe, &found)?,
-                            _ => {}
-                        }
-                        table_facts(&found)?
-                    }
+                    Some(found) => lake_facts(load, &found, rows.as_ref())?,
                     None => TableFacts::default(),
                 }
             }
@@ -354,7 +348,7 @@ impl Survey<'_> {
                 let columns = schema.map(|schema| columns_of(&schema)).transpose()?;
                 TableFacts {
                     columns,
-                    snapshot: None,
+                    ..TableFacts::default()
                 }
             }
         };
@@ -368,7 +362,43 @@ fn table_facts(table: &LakeTable) -> Result<TableFacts> {
     Ok(TableFacts {
         columns: Some(columns_of(&table.arrow_schema())?),
         snapshot: table.snapshot_id(),
+        ..TableFacts::default()
     })
+}
+
+/// What a load finds in the lake. What it could not do to the table is an error; what it may not do, the plan tells.
+fn lake_facts(load: &Load, found: &LakeTable, rows: Option<&SchemaRef>) -> Result<TableFacts> {
+    let mut facts = table_facts(found)?;
+    let Some(rows) = rows else {
+        return Ok(facts);
+    };
+    let written = match &load.mode {
+        LoadMode::Merge(merge) => {
+            require_key(&merge.key, &found.renamed(rows, &load.renamed_from)?)?;
+            written(merge, rows)?
+        }
+        LoadMode::AppendNew(dedupe) => {
+            require_known(dedupe, &found.renamed(rows, &load.renamed_from)?)?;
+            Arc::clone(rows)
+        }
+        _ => Arc::clone(rows),
+    };
+    let changes = found.relayout(&StageRequest {
+        partition_by: load.partition_by.clone(),
+        sort_by: load.sort_by.clone(),
+        on_schema_change: reactions(load.on_schema_change),
+        renamed_from: load.renamed_from.clone(),
+        ..StageRequest::new(found.id().clone(), WriteMode::Append, written)
+    })?;
+    let to = |from, to: &Vec<String>| Layout {
+        from,
+        to: to.clone(),
+    };
+    facts.partitions = changes
+        .partitions
+        .then(|| to(found.partitioning(), &load.partition_by));
+    facts.order = changes.order.then(|| to(found.sorting(), &load.sort_by));
+    Ok(facts)
 }
 
 /// Rows of a table that lacks a column of the key could never be found again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spec::model::{Dedupe, Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
 use spec::plan::{
-    Action, Change, Column, ColumnChange, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
+    Action, Change, Column, Difference, Layout, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
     PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
 };
 
@@ -316,29 +316,41 @@ fn of_change(change: &Change, rows: &[Column]) -> Facts {
     }
 }
 
-fn difference(change: &ColumnChange) -> String {
-    match change {
-        ColumnChange::Add(column) => added(column),
-        ColumnChange::Widen { column, from } | ColumnChange::Narrow { column, from } => {
-            format!(
-                "{} {}  {from} -> {}",
-                paint(CARE, "~"),
-                column.name,
-                column.r#type
-            )
+fn difference(difference: &Difference) -> String {
+    let altered = |name: &str, how: String| format!("{} {name}  {how}", paint(CARE, "~"));
+    match difference {
+        Difference::Add(column) => added(column),
+        Difference::Rename { column, from } => format!(
+            "{} {from} -> {}  {}",
+            paint(CARE, "~"),
+            column.name,
+            column.r#type
+        ),
+        Difference::Widen { column, from } | Difference::Narrow { column, from } => {
+            altered(&column.name, format!("{from} -> {}", column.r#type))
         }
-        ColumnChange::Loosen(column) => {
-            format!(
-                "{} {}  {} required -> optional",
-                paint(CARE, "~"),
-                column.name,
-                column.r#type
-            )
-        }
-        ColumnChange::Drop(column) => {
+        Difference::Loosen(column) => altered(
+            &column.name,
+            format!("{} required -> optional", column.r#type),
+        ),
+        Difference::Drop(column) => {
             format!("{} {}  {}", paint(BAD, "-"), column.name, column.r#type)
         }
+        Difference::Reorder(names) => altered("order of columns", names.join(", ")),
+        Difference::Partition(layout) => altered("partitions", turned(layout)),
+        Difference::Sort(layout) => altered("order", turned(layout)),
     }
+}
+
+fn turned(layout: &Layout) -> String {
+    let words = |fields: &[String]| {
+        if fields.is_empty() {
+            "none".to_owned()
+        } else {
+            fields.join(", ")
+        }
+    };
+    format!("{} -> {}", words(&layout.from), words(&layout.to))
 }
 
 fn added(column: &Column) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use connectors::{Error, ErrorKind, Literal, Result, Watermark};
 use futures::{StreamExt, TryStreamExt};
-use spec::model::{StepName, TableRef};
+use spec::model::{Renames, StepName, TableRef};
 use spec::plan::{Action, PlannedWindow};
 
 use super::executor::Attempt;
@@ -15,12 +15,14 @@ use crate::query::{from_datafusion, quoted, stream_table};
 use crate::watermark;
 
 impl Attempt<'_> {
-    /// Leaves out the rows of `step` that `table` has: where their window begins with rows that were read before.
+    /// Leaves out the rows of `step` that `table` has, some columns maybe still under their old names: where their window
+    /// begins with rows that were read before.
     pub(super) async fn only_new(
         &self,
         step: &StepName,
         table: &TableRef,
         rows: Rows,
+        renamed_from: &Renames,
     ) -> Result<Rows> {
         let Some(window) = self.window_above(step) else {
             return Ok(rows);
@@ -32,6 +34,7 @@ impl Attempt<'_> {
         let Some(found) = self.engine.lake().await?.table(&table_id(table)).await? else {
             return Ok(rows);
         };
+        let found = found.renamed(&rows.schema(), renamed_from)?;
         let there = found.arrow_schema();
         require_key(key, &rows.schema(), &there)?;
         let session = self.engine.session()?;

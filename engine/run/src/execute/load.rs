@@ -93,7 +93,8 @@ impl Attempt<'_> {
         let (mode, rows) = match &load.mode {
             LoadMode::Append => (
                 WriteMode::Append,
-                self.only_new(&step.name, table, rows).await?,
+                self.only_new(&step.name, table, rows, &load.renamed_from)
+                    .await?,
             ),
             LoadMode::Replace => (WriteMode::Replace, rows),
             LoadMode::ReplacePartitions => (WriteMode::ReplacePartitions, rows),
@@ -231,6 +232,7 @@ pub(super) fn request_of(
             .target_file_bytes
             .unwrap_or(lake::DEFAULT_TARGET_FILE_BYTES),
         on_schema_change: reactions(load.on_schema_change),
+        renamed_from: load.renamed_from.clone(),
         base_snapshot: load.base,
         ..StageRequest::new(table_id(table), mode, Arc::clone(rows))
     }
@@ -267,7 +269,7 @@ pub(super) fn write_of(
 }
 
 /// What may change, in the lake's words.
-pub(super) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
+pub(crate) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
     let one = |reaction| match reaction {
         Reaction::Accept => lake::Reaction::Accept,
         Reaction::Reject => lake::Reaction::Reject,
@@ -278,6 +280,9 @@ pub(super) fn reactions(said: OnSchemaChange) -> lake::OnSchemaChange {
         widen: one(said.widen),
         narrow: one(said.narrow),
         drop: one(said.drop),
+        relax: one(said.relax),
+        reorder: one(said.reorder),
+        partition: one(said.partition),
     }
 }
 

@@ -67,6 +67,7 @@ impl Quarantine {
             properties: BTreeMap::new(),
             target_file_bytes: DEFAULT_TARGET_FILE_BYTES,
             on_schema_change: reactions(OnSchemaChange::default()),
+            renamed_from: BTreeMap::new(),
             base_snapshot: None,
         };
         let stage = lake.stage(request).await?;
@@ -79,7 +80,9 @@ impl Quarantine {
             streams: vec![reasoned.boxed()],
         };
         // A row that is read again at the edge of a window is set aside once.
-        let rejects = attempt.only_new(&step.name, table, rejects).await?;
+        let rejects = attempt
+            .only_new(&step.name, table, rejects, &BTreeMap::new())
+            .await?;
         let streams = rejects.into_streams(1).await?;
         let mut rejects = futures::stream::select_all(streams);
         let mut writer = JoinSet::new();

@@ -3,6 +3,7 @@
 //! The only place that knows the Iceberg library. Takes and gives Arrow and DataFusion tables; knows nothing of specs,
 //! plans and connectors, and of runs only what a table remembers of them.
 
+mod alter;
 mod catalog;
 mod commit;
 mod diff;
@@ -49,7 +50,7 @@ pub use self::stage::{
     check_layout, publish, schema_change,
 };
 use self::storage::Warehouse;
-pub use self::table::LakeTable;
+pub use self::table::{LakeTable, Relayout};
 pub use self::writer::{StageWriter, WrittenFiles};
 
 /// A catalog and a warehouse.

@@ -57,6 +57,29 @@ pub(super) fn words(spec: &PartitionSpec, schema: &Schema) -> Vec<String> {
     spec.fields().iter().filter_map(word).collect()
 }
 
+/// How a table is sorted, as it would be written.
+pub(super) fn sort_words(order: &SortOrder, schema: &Schema) -> Vec<String> {
+    let word = |field: &SortField| {
+        let column = schema.name_by_field_id(field.source_id)?;
+        let column = match field.transform {
+            Transform::Identity => column.to_owned(),
+            other => format!("{other}({column})"),
+        };
+        let nulls = match (field.direction, field.null_order) {
+            (SortDirection::Ascending, NullOrder::First)
+            | (SortDirection::Descending, NullOrder::Last) => "",
+            (_, NullOrder::First) => " nulls first",
+            (_, NullOrder::Last) => " nulls last",
+        };
+        let direction = match field.direction {
+            SortDirection::Ascending => "",
+            SortDirection::Descending => " desc",
+        };
+        Some(format!("{column}{direction}{nulls}"))
+    };
+    order.fields.iter().filter_map(word).collect()
+}
+
 /// The sort order that was written; NULLs first when ascending, as Iceberg's other writers do.
 pub(super) fn sort_order(written: &[String], schema: &Schema) -> Result<SortOrder> {
     let mut builder = SortOrder::builder();

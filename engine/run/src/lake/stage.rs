@@ -10,6 +10,7 @@ use iceberg::TableCreation;
 use iceberg::spec::{DataFile, FormatVersion, Operation, Schema, SortOrder};
 use iceberg::table::Table;
 
+use super::alter;
 use super::catalog::Catalog;
 use super::commit::{
     self, AddedDelete, Committed, ConflictPolicy, Merging, Part, Removal, SnapshotOp, Target,
@@ -50,7 +51,7 @@ pub struct StageRequest {
     pub mode: WriteMode,
     /// The columns of the rows that will come.
     pub schema: SchemaRef,
-    /// How a new table is cut: `month(visit_date)`. A table that is there must be cut the same way, unless empty.
+    /// How the table is cut: `month(visit_date)`. Empty: as it is.
     pub partition_by: Vec<String>,
     /// How rows are sorted within files: `visit_date`, `ward_id desc`.
     pub sort_by: Vec<String>,
@@ -60,6 +61,8 @@ pub struct StageRequest {
     pub target_file_bytes: u64,
     /// What happens when the columns differ.
     pub on_schema_change: OnSchemaChange,
+    /// Columns that have another name than before: the old name, by the new one.
+    pub renamed_from: BTreeMap<String, String>,
     /// The snapshot a replace was planned on; the one there is now when `None`.
     pub base_snapshot: Option<i64>,
 }
@@ -76,6 +79,7 @@ impl StageRequest {
             properties: BTreeMap::new(),
             target_file_bytes: DEFAULT_TARGET_FILE_BYTES,
             on_schema_change: OnSchemaChange::default(),
+            renamed_from: BTreeMap::new(),
             base_snapshot: None,
         }
     }
@@ -152,7 +156,7 @@ impl TableStage {
         sort: &SortOrder,
         target_file_bytes: u64,
     ) -> Result<Self> {
-        let target = Target::existing(id, table, None)?;
+        let target = Target::existing(id, table, alter::Alterations::default())?;
         let (metadata, file_io) = (target.metadata(), target.file_io().clone());
         let shape = Shape::of(metadata, file_io, sort, target_file_bytes)?;
         Ok(Self {
@@ -391,38 +395,12 @@ fn onto(table: Table, request: &StageRequest) -> Result<(Target, SortOrder)> {
         .with("table", &request.table)
         .help("run the pipeline again: it reads the table as it is now"));
     }
-    let current = metadata.current_schema();
-    let evolution = schema::compare(current, &request.schema)
+    let alterations = alter::asked(metadata, request)
+        .and_then(|asked| asked.allowed(metadata, request))
         .map_err(|error| error.with("table", &request.table))?;
-    evolution
-        .check(request.on_schema_change)
-        .map_err(|error| error.with("table", &request.table))?;
-    let evolved = schema::evolve(
-        current,
-        metadata.last_column_id(),
-        &request.schema,
-        &evolution,
-        request.on_schema_change,
-    )?;
-    let columns = evolved.as_ref().unwrap_or(current);
-    if !request.partition_by.is_empty() {
-        let written = partition::partition_spec(&request.partition_by, columns)?;
-        if !partition::is_cut_by(metadata.default_partition_spec(), &written) {
-            let cut = partition::words(metadata.default_partition_spec(), current);
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the table is partitioned in another way",
-            )
-            .with("table", &request.table)
-            .with("partitioned by", format!("[{}]", cut.join(", ")))
-            .help("write `partition_by` as it is, leave it out, or load into another table"));
-        }
-    }
-    let sort = partition::sort_order(&request.sort_by, columns)?;
-    Ok((
-        Target::existing(request.table.clone(), table, evolved)?,
-        sort,
-    ))
+    let target = Target::existing(request.table.clone(), table, alterations)?;
+    let sort = partition::sort_order(&request.sort_by, target.metadata().current_schema())?;
+    Ok((target, sort))
 }
 
 /// A write that makes the table.

@@ -1,5 +1,6 @@
 //! A table as it was when it was loaded: its columns, its snapshot, what it remembers of runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -7,11 +8,14 @@ use connectors::{Error, ErrorKind, Result};
 use datafusion::catalog::TableProvider;
 use iceberg::table::Table;
 
+use super::alter::{self, Alterations};
+use super::commit::Target;
 use super::expired;
 use super::history::{self, LastRun};
 use super::id::TableId;
 use super::scan::LakeScan;
 use super::schema::{self, Column};
+use super::stage::StageRequest;
 
 /// A table as it was when it was loaded. Reading it again gives the same rows, whatever is committed meanwhile.
 #[derive(Clone)]
@@ -19,6 +23,15 @@ pub struct LakeTable {
     id: TableId,
     table: Table,
     arrow: SchemaRef,
+}
+
+/// What a write would change of how a table is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayout {
+    /// How files are cut.
+    pub partitions: bool,
+    /// How the table is sorted.
+    pub order: bool,
 }
 
 impl LakeTable {
@@ -58,6 +71,40 @@ impl LakeTable {
     pub fn partitioning(&self) -> Vec<String> {
         let metadata = self.table.metadata();
         super::partition::words(metadata.default_partition_spec(), metadata.current_schema())
+    }
+
+    /// How the table is sorted: `amount desc`.
+    pub fn sorting(&self) -> Vec<String> {
+        let metadata = self.table.metadata();
+        super::partition::sort_words(metadata.default_sort_order(), metadata.current_schema())
+    }
+
+    /// What a write would change of how the table is laid out, whether it is allowed or not. What it may do under no
+    /// circumstances is an error.
+    pub fn relayout(&self, request: &StageRequest) -> Result<Relayout> {
+        let asked = alter::asked(self.table.metadata(), request);
+        let asked = asked.map_err(|error| error.with("table", &self.id))?;
+        Ok(Relayout {
+            partitions: asked.alterations.partitions.is_some(),
+            order: asked.alterations.order.is_some(),
+        })
+    }
+
+    /// The table under the names that its columns get by a load of these rows: old names by new ones.
+    pub fn renamed(
+        &self,
+        rows: &SchemaRef,
+        renamed_from: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let metadata = self.table.metadata();
+        let renamed = schema::renamed(metadata.current_schema(), rows, renamed_from)
+            .map_err(|error| error.with("table", &self.id))?;
+        let alterations = Alterations {
+            columns: renamed,
+            ..Alterations::default()
+        };
+        let target = Target::existing(self.id.clone(), self.table.clone(), alterations)?;
+        Self::new(self.id.clone(), target.into_table()?)
     }
 
     /// The current snapshot; `None` before the first commit.

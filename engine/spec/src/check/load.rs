@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dedupe::dedupe;
+use super::evolution;
 use super::extract::{UNSUPPORTED_MODE, connector};
 use super::lineage::loads_of;
 use super::merge;
@@ -15,13 +16,10 @@ use super::size::size;
 use super::step::Steps;
 use crate::connectors::{OptionsOf, SinkCapability};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Load, LoadMode, OnSchemaChange, Reaction, TableRef, Target};
+use crate::model::{Load, LoadMode, TableRef, Target};
 use crate::read::At;
 use crate::source::Span;
-use crate::written::{
-    DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReactionSpec, ReplaceSpec, SchemaChangeSpec,
-    StepSpec,
-};
+use crate::written::{DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReplaceSpec, StepSpec};
 
 pub(crate) const FOREIGN_NAMESPACE: Code = Code {
     name: "foreign-namespace",
@@ -32,7 +30,8 @@ pub(crate) const FOREIGN_NAMESPACE: Code = Code {
 pub(crate) const LAKE_ONLY: Code = Code {
     name: "lake-only",
     explain: "`partition_by`, `sort_by`, `properties`, `target_file_size` and `maintenance` say how a table of the lake is laid out and \
-              kept. A load to a connection has no such thing: what its connector can be told stands in `options`.",
+              kept, `renamed_from` and some reactions of `on_schema_change` how it changes. A load to a connection has no such \
+              thing: what its connector can be told stands in `options`.",
 };
 
 pub(crate) const REPLACE_OF_A_PART: Code = Code {
@@ -70,10 +69,8 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         .0
         .iter()
         .map(|(key, value)| (key.value.clone(), value.clone()));
-    let on_schema_change = written
-        .on_schema_change
-        .as_ref()
-        .map(|written| on_schema_change(steps, written));
+    let on_schema_change = evolution::on_schema_change(steps, written);
+    let renamed_from = evolution::renamed_from(steps, written);
     let (target, options) = target?;
     Some(Load {
         from: from?,
@@ -83,7 +80,8 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         sort_by,
         properties: properties.collect::<BTreeMap<_, _>>(),
         target_file_bytes,
-        on_schema_change: on_schema_change.unwrap_or_default(),
+        on_schema_change,
+        renamed_from,
         options,
     })
 }
@@ -345,36 +343,5 @@ fn mode(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec>) -> Optio
         LoadModeSpec::Merge(written_merge) => {
             merge::merge(steps, step, written, written_merge).map(LoadMode::Merge)
         }
-    }
-}
-
-fn on_schema_change(steps: &Steps<'_>, written: &SchemaChangeSpec) -> OnSchemaChange {
-    let base = OnSchemaChange::default();
-    if let Some(narrow) = written
-        .narrow
-        .as_ref()
-        .filter(|narrow| matches!(narrow.value, ReactionSpec::Accept))
-    {
-        let message =
-            "a column of the lake cannot become narrower: rows that are there would not fit";
-        steps.context.report(
-            Diagnostic::error(&UNSUPPORTED_MODE, narrow.span, message)
-                .help("write `reject` or `keep`"),
-        );
-    }
-    let reaction = |written: &Option<At<ReactionSpec>>, base| match written
-        .as_ref()
-        .map(|written| written.value)
-    {
-        None => base,
-        Some(ReactionSpec::Accept) => Reaction::Accept,
-        Some(ReactionSpec::Reject) => Reaction::Reject,
-        Some(ReactionSpec::Keep) => Reaction::Keep,
-    };
-    OnSchemaChange {
-        add: reaction(&written.add, base.add),
-        widen: reaction(&written.widen, base.widen),
-        narrow: reaction(&written.narrow, base.narrow),
-        drop: reaction(&written.drop, base.drop),
     }
 }

@@ -10,6 +10,7 @@ mod dedupe;
 mod documents;
 mod domain;
 mod duration;
+mod evolution;
 mod extract;
 mod files;
 mod increments;
@@ -60,6 +61,7 @@ pub(crate) const CODES: &[&Code] = &[
     &documents::UNKNOWN_KIND,
     &domain::SHARED_NAMESPACE,
     &duration::BAD_DURATION,
+    &evolution::BAD_RENAME,
     &extract::BAD_LAG,
     &extract::KEY_NEEDED,
     &connection::UNKNOWN_CONNECTION,

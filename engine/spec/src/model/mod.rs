@@ -22,6 +22,6 @@ pub(crate) use schedule::check_cron;
 pub use schedule::{Catchup, Overlap, Schedule};
 pub use step::{
     Check, Dedupe, Deletes, Extract, ExtractMode, From, IS_CURRENT, Lag, Load, LoadMode, Merge,
-    MergeWrite, Nulls, OnSchemaChange, Otherwise, Reaction, Rule, Splits, Step, StepKind, Target,
-    Transform, VALID_FROM, VALID_TO, WatermarkBy,
+    MergeWrite, Nulls, OnSchemaChange, Otherwise, Reaction, Renames, Rule, Splits, Step, StepKind,
+    Target, Transform, VALID_FROM, VALID_TO, WatermarkBy,
 };

@@ -182,9 +182,15 @@ pub struct Load {
     pub target_file_bytes: Option<u64>,
     /// What happens when the rows' columns differ from the table's.
     pub on_schema_change: OnSchemaChange,
+    /// Columns that have another name than before: the old name, by the new one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed_from: Renames,
     /// `options:` as written, checked against the connector.
     pub options: serde_json::Value,
 }
+
+/// The old names of columns, by their new ones.
+pub type Renames = BTreeMap<ColumnName, ColumnName>;
 
 /// Where a load writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,6 +312,28 @@ pub struct OnSchemaChange {
     pub narrow: Reaction,
     /// A column that the rows no longer have.
     pub drop: Reaction,
+    /// A column that is never NULL in the table, and may be in the rows.
+    #[serde(default = "accept")]
+    pub relax: Reaction,
+    /// Columns in another order.
+    #[serde(default = "keep")]
+    pub reorder: Reaction,
+    /// A table that is cut in another way.
+    #[serde(default = "reject")]
+    pub partition: Reaction,
+}
+
+// Plans that were recorded before these could be said mean what was done then.
+const fn accept() -> Reaction {
+    Reaction::Accept
+}
+
+const fn keep() -> Reaction {
+    Reaction::Keep
+}
+
+const fn reject() -> Reaction {
+    Reaction::Reject
 }
 
 /// What a load does about one kind of difference.
@@ -327,6 +355,9 @@ impl Default for OnSchemaChange {
             widen: Reaction::Accept,
             narrow: Reaction::Reject,
             drop: Reaction::Keep,
+            relax: Reaction::Accept,
+            reorder: Reaction::Keep,
+            partition: Reaction::Reject,
         }
     }
 }

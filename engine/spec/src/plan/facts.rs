@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Column, PlannedWindow};
 use crate::model::{LoadMode, Pipeline, Step, StepKind, StepName, TableRef};
 
@@ -51,4 +53,17 @@ pub struct TableFacts {
     pub columns: Option<Vec<Column>>,
     /// The newest snapshot.
     pub snapshot: Option<i64>,
+    /// How the table is cut, where the load says otherwise.
+    pub partitions: Option<Layout>,
+    /// How the table is sorted, where the load says otherwise.
+    pub order: Option<Layout>,
+}
+
+/// How a table is cut or sorted, and how it is to be: fields as they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// As it is.
+    pub from: Vec<String>,
+    /// As it will be.
+    pub to: Vec<String>,
 }

@@ -191,7 +191,7 @@ fn plan_load(
         (Target::Connection { .. }, LoadMode::Replace) if target.columns.is_none() => {
             Change::Create
         }
-        _ => Change::between(target.columns.as_deref(), rows, load.on_schema_change),
+        _ => Change::between(&target, rows, load.on_schema_change, &load.renamed_from),
     };
     PlannedLoad {
         target: load.target.clone(),
@@ -203,6 +203,7 @@ fn plan_load(
         properties: load.properties.clone(),
         target_file_bytes: load.target_file_bytes,
         on_schema_change: load.on_schema_change,
+        renamed_from: load.renamed_from.clone(),
         watermarks_of,
         options: load.options.clone(),
     }

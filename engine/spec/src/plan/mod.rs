@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use change::{Change, ColumnChange};
-pub use facts::{ExtractFacts, Facts, TableFacts};
+pub use change::{Change, Difference};
+pub use facts::{ExtractFacts, Facts, Layout, TableFacts};
 pub use fingerprint::Fingerprint;
 
 use crate::model::{
-    ConnectionName, From, LoadMode, Nulls, OnSchemaChange, PipelineId, Rule, Splits, StepName,
-    TableRef, Target,
+    ConnectionName, From, LoadMode, Nulls, OnSchemaChange, PipelineId, Renames, Rule, Splits,
+    StepName, TableRef, Target,
 };
 
 /// What one run of one pipeline will do.
@@ -168,6 +168,9 @@ pub struct PlannedLoad {
     pub target_file_bytes: Option<u64>,
     /// What was allowed to change.
     pub on_schema_change: OnSchemaChange,
+    /// Columns that have another name than before: the old name, by the new one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed_from: Renames,
     /// The extracts whose watermarks the commit carries.
     pub watermarks_of: Vec<StepName>,
     /// `options:` of the load.

@@ -25,5 +25,5 @@ pub(crate) use secret::SecretSpec;
 pub(crate) use step::{
     CheckSpec, DedupeSpec, DeletesSpec, ExtractModeSpec, ExtractSpec, IncrementalSpec,
     LoadModeSpec, LoadSpec, MergeSpec, MergeWriteSpec, NullsSpec, OtherwiseSpec, QuerySpec,
-    ReactionSpec, ReplaceSpec, RuleSpec, SchemaChangeSpec, StepSpec, TransformSpec,
+    ReactionSpec, RepartitionSpec, ReplaceSpec, RuleSpec, StepSpec, TransformSpec,
 };

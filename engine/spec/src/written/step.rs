@@ -261,6 +261,10 @@ pub(crate) struct LoadSpec {
     /// How the table is kept in shape.
     #[serde(default)]
     pub(crate) maintenance: Option<MaintenanceSpec>,
+    /// Columns that have another name than before, new name first: `{ ward_code: ward_id }`. The table's column is renamed
+    /// and keeps its values; where it has the new name already, nothing happens.
+    #[serde(default)]
+    pub(crate) renamed_from: Named<At<String>>,
     /// What the connector needs to know about this write; every connector has options of its own.
     #[serde(default)]
     pub(crate) options: Option<At<Raw>>,
@@ -391,9 +395,31 @@ pub(crate) struct SchemaChangeSpec {
     /// A column whose type holds less than the table's, or something else. `reject` when left out.
     #[serde(default)]
     pub(crate) narrow: Option<At<ReactionSpec>>,
-    /// A column that the rows no longer have. `keep` when left out.
+    /// A column that the rows no longer have. `keep` when left out; with `accept` it leaves the table, and only earlier
+    /// snapshots have it.
     #[serde(default)]
     pub(crate) drop: Option<At<ReactionSpec>>,
+    /// A column that is never NULL in the table, and may be in the rows. `accept` when left out.
+    #[serde(default)]
+    pub(crate) relax: Option<At<ReactionSpec>>,
+    /// Columns in another order than the table's. `keep` when left out; with `accept` the table gets the order of the
+    /// rows, and columns that only the table has come last.
+    #[serde(default)]
+    pub(crate) reorder: Option<At<ReactionSpec>>,
+    /// A `partition_by` that is not how the table is cut. `reject` when left out; with `accept` files are cut by it from
+    /// now on, and those that are there stay as they are.
+    #[serde(default)]
+    pub(crate) partition: Option<At<RepartitionSpec>>,
+}
+
+/// What a load does about a table that is cut in another way.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RepartitionSpec {
+    /// The table is cut in this way from now on, in the same commit as the data.
+    Accept,
+    /// The run fails before it writes.
+    Reject,
 }
 
 /// What a load does about one kind of difference.

@@ -102,14 +102,8 @@ impl Attempt<'_> {
     ) -> Result<Incoming> {
         let from = rows.schema();
         let without = merge.deletes.without();
-        let written = from.fields().iter();
-        let written = written.filter(|field| !without.contains(field.name()));
-        let mut fields: Vec<Arc<Field>> = written.cloned().collect();
-        if let Some(time) = states::time_of(merge) {
-            fields.extend(states::columns(from.field_with_name(time)?));
-        }
         let request = StageRequest {
-            schema: Arc::new(Schema::new(fields)),
+            schema: written(merge, &from)?,
             ..request_of(load, table, WriteMode::Merge, &from)
         };
         let lake = self.engine.lake().await?;
@@ -234,6 +228,18 @@ pub(super) fn all_seen(keys: Arc<Mutex<SeenKeys>>) -> Result<Arc<Keys>> {
         .ok_or_else(|| Error::new(ErrorKind::Internal, "a reader outlived its rows"))?;
     let keys = keys.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Arc::new(keys.finish()))
+}
+
+/// The columns that a merge of rows with these writes.
+pub(crate) fn written(merge: &Merge, rows: &SchemaRef) -> Result<SchemaRef> {
+    let without = merge.deletes.without();
+    let written = rows.fields().iter();
+    let written = written.filter(|field| !without.contains(field.name()));
+    let mut fields: Vec<Arc<Field>> = written.cloned().collect();
+    if let Some(time) = states::time_of(merge) {
+        fields.extend(states::columns(rows.field_with_name(time)?));
+    }
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Rows without a key can never be found again.

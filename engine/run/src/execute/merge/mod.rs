@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use self::incoming::How;
 pub(super) use self::incoming::Incoming;
+pub(crate) use self::incoming::written;
 use super::executor::Attempt;
 use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;

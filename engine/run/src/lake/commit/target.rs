@@ -5,18 +5,20 @@ use std::sync::Arc;
 use connectors::{Error, ErrorKind, Result};
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    MAIN_BRANCH, Schema, Snapshot, SnapshotReference, SnapshotRetention, TableMetadata,
-    TableMetadataBuilder,
+    MAIN_BRANCH, PartitionSpec, Schema, Snapshot, SnapshotReference, SnapshotRetention,
+    TableMetadata, TableMetadataBuilder,
 };
 use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
 
 use super::current;
 use super::snapshot::ConflictPolicy;
-use crate::lake::catalog::Draft;
+use crate::lake::alter::Alterations;
+use crate::lake::catalog::{Draft, table};
 use crate::lake::failure::failed;
 use crate::lake::history;
 use crate::lake::id::TableId;
+use crate::lake::partition::is_cut_by;
 
 /// The table a stage writes for.
 pub(in crate::lake) struct Target {
@@ -27,8 +29,8 @@ pub(in crate::lake) struct Target {
     /// The updates that lead to `metadata`.
     leading: Vec<TableUpdate>,
     file_io: FileIO,
-    /// The new columns, to be put on the table again should it move.
-    evolved: Option<Schema>,
+    /// What leads there, to be done to the table again should it move.
+    alterations: Alterations,
 }
 
 impl Target {
@@ -40,25 +42,33 @@ impl Target {
             metadata: draft.metadata,
             leading: draft.updates,
             base: None,
-            evolved: None,
+            alterations: Alterations::default(),
         }
     }
 
-    /// A table that is there, with these columns instead of its own.
+    /// A table that is there, to be altered in this way.
     pub(in crate::lake) fn existing(
         id: TableId,
         base: Table,
-        evolved: Option<Schema>,
+        alterations: Alterations,
     ) -> Result<Self> {
-        let (metadata, leading) = lead(&base, evolved.as_ref())?;
+        let (metadata, leading) =
+            lead(base.metadata(), &alterations).map_err(|error| error.with("table", &id))?;
         Ok(Self {
             id,
             file_io: base.file_io().clone(),
             base: Some(base),
             metadata,
             leading,
-            evolved,
+            alterations,
         })
+    }
+
+    /// The table as it will be, without the rows that come.
+    pub(in crate::lake) fn into_table(self) -> Result<Table> {
+        let place = self.base.as_ref().and_then(Table::metadata_location);
+        let place = place.map(str::to_owned);
+        table(&self.id, self.file_io, place, self.metadata)
     }
 
     pub(in crate::lake) const fn id(&self) -> &TableId {
@@ -103,12 +113,25 @@ impl Target {
                 snapshot_id: base.current_snapshot_id(),
             },
         ];
-        if !self.leading.is_empty() {
+        if self.alterations.columns.is_some() {
             requirements.push(TableRequirement::CurrentSchemaIdMatch {
                 current_schema_id: base.current_schema_id(),
             });
             requirements.push(TableRequirement::LastAssignedFieldIdMatch {
                 last_assigned_field_id: base.last_column_id(),
+            });
+        }
+        if self.alterations.partitions.is_some() {
+            requirements.push(TableRequirement::DefaultSpecIdMatch {
+                default_spec_id: base.default_partition_spec_id(),
+            });
+            requirements.push(TableRequirement::LastAssignedPartitionIdMatch {
+                last_assigned_partition_id: base.last_partition_id(),
+            });
+        }
+        if self.alterations.order.is_some() {
+            requirements.push(TableRequirement::DefaultSortOrderIdMatch {
+                default_sort_order_id: base.default_sort_order_id(),
             });
         }
         requirements
@@ -178,11 +201,31 @@ impl Target {
         let same_columns = was.current_schema_id() == is.current_schema_id()
             && was.last_column_id() == is.last_column_id();
         if !same_columns
-            && (self.evolved.is_some() || !holds(is.current_schema(), was.current_schema()))
+            && (self.alterations.columns.is_some()
+                || !holds(is.current_schema(), was.current_schema()))
         {
             return Err(self.moved("the columns of the table were changed by somebody else"));
         }
-        Self::existing(self.id.clone(), now, self.evolved.clone()).map(Some)
+        let rebased = Self::existing(self.id.clone(), now, self.alterations.clone())?;
+        if self.laid_out_otherwise(&rebased) {
+            return Err(self.moved("how the table is cut or sorted was changed by somebody else"));
+        }
+        Ok(Some(rebased))
+    }
+
+    /// Whether a layout that the commit brings is not that of the files that were written any more.
+    fn laid_out_otherwise(&self, now: &Self) -> bool {
+        let (Some(base), Some(now_base)) = (&self.base, &now.base) else {
+            return false;
+        };
+        let (was, is) = (base.metadata(), now_base.metadata());
+        let (written, will) = (&self.metadata, &now.metadata);
+        let cut = was.default_partition_spec_id() != is.default_partition_spec_id()
+            || written.default_partition_spec() != will.default_partition_spec();
+        let sorted = was.default_sort_order_id() != is.default_sort_order_id()
+            || written.default_sort_order() != will.default_sort_order();
+        (self.alterations.partitions.is_some() && cut)
+            || (self.alterations.order.is_some() && sorted)
     }
 
     pub(super) fn moved(&self, message: &str) -> Error {
@@ -206,17 +249,57 @@ fn holds(now: &Arc<Schema>, written: &Arc<Schema>) -> bool {
     })
 }
 
-/// The metadata with new columns, and the updates that lead there.
-fn lead(base: &Table, evolved: Option<&Schema>) -> Result<(TableMetadata, Vec<TableUpdate>)> {
-    let Some(schema) = evolved else {
-        return Ok((base.metadata().clone(), Vec::new()));
-    };
-    let built = base
-        .metadata()
-        .clone()
-        .into_builder(None)
-        .add_current_schema(schema.clone())
+/// The metadata with its alterations, and the updates that lead there.
+fn lead(
+    base: &TableMetadata,
+    alterations: &Alterations,
+) -> Result<(TableMetadata, Vec<TableUpdate>)> {
+    let built = altered(base, alterations)
         .and_then(TableMetadataBuilder::build)
-        .map_err(failed("the columns of the table cannot be changed"))?;
-    Ok((built.metadata, built.changes))
+        .map_err(failed("the table cannot be changed in this way"))?;
+    let (metadata, mut updates) = (built.metadata, built.changes);
+    for update in &mut updates {
+        // With the identifiers of its fields, which files are written with: a server would give its own.
+        if let TableUpdate::AddSpec { spec } = update {
+            *spec = PartitionSpec::clone(metadata.default_partition_spec()).into_unbound();
+        }
+    }
+    Ok((metadata, updates))
+}
+
+/// The metadata on its way. What the table had at some time before is taken up again, not made anew.
+fn altered(
+    base: &TableMetadata,
+    alterations: &Alterations,
+) -> iceberg::Result<TableMetadataBuilder> {
+    let mut builder = base.clone().into_builder(None);
+    if let Some(columns) = &alterations.columns {
+        let same = |known: &&Arc<Schema>| {
+            known.as_struct() == columns.as_struct()
+                && known
+                    .identifier_field_ids()
+                    .eq(columns.identifier_field_ids())
+        };
+        builder = match base.schemas_iter().find(same) {
+            Some(known) => builder.set_current_schema(known.schema_id())?,
+            None => builder.add_current_schema(columns.clone())?,
+        };
+    }
+    if let Some(cut) = &alterations.partitions {
+        let mut specs = base.partition_specs_iter();
+        builder = match specs.find(|known| is_cut_by(known, cut)) {
+            Some(known) => builder.set_default_partition_spec(known.spec_id())?,
+            None => builder.add_default_partition_spec(cut.clone())?,
+        };
+    }
+    if let Some(order) = &alterations.order {
+        let mut orders = base.sort_orders_iter();
+        builder = match orders.find(|known| known.fields == order.fields) {
+            Some(known) => builder.set_default_sort_order(known.order_id)?,
+            None => builder
+                .add_sort_order(order.clone())?
+                .set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED))?,
+        };
+    }
+    Ok(builder)
 }

@@ -17,8 +17,8 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
 use iceberg::scan::FileScanTask;
 use iceberg::spec::{DataContentType, SchemaRef as IcebergSchemaRef};
 use iceberg::table::Table;
@@ -29,7 +29,7 @@ use super::keys::{Keys, lower_bound};
 use crate::lake::failure::failed;
 use crate::lake::files::{LiveFile, live_files};
 use crate::lake::id::TableId;
-use crate::lake::scan::{LakeScan, external, spread};
+use crate::lake::scan::{LakeScan, by_identifier, external, spread};
 
 /// The column that tells which of the candidates a row is in.
 pub const FILE: &str = "__lakewright_file";
@@ -199,6 +199,8 @@ impl Candidates {
             .iter()
             .filter_map(|name| self.schema.field_id_by_name(name));
         task.project_field_ids = ids.collect();
+        let wanted: Vec<usize> = (0..task.project_field_ids.len()).collect();
+        by_identifier(&mut task);
         let Some(table) = &self.table else {
             return Ok(stream::empty().boxed());
         };
@@ -213,7 +215,8 @@ impl Candidates {
             .stream();
         let gone = file.gone.clone();
         let mut next = 0_u64;
-        let placed = batches.map_ok(move |rows| {
+        let placed = batches.map(move |rows| {
+            let rows = rows?.project(&wanted)?;
             let first = next;
             next += rows.num_rows() as u64;
             let is_gone = |place: &u64| gone.contains(*place);
@@ -222,7 +225,7 @@ impl Candidates {
             } else {
                 (first..next).filter(is_gone).collect()
             };
-            Placed { rows, first, gone }
+            Ok(Placed { rows, first, gone })
         });
         Ok(placed.boxed())
     }

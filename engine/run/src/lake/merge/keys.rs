@@ -13,7 +13,9 @@ use arrow::datatypes::{DataType, Date32Type, SchemaRef, TimeUnit, TimestampMicro
 use arrow::row::{RowConverter, SortField};
 use connectors::Result;
 use datafusion::common::ScalarValue;
-use iceberg::spec::{DataFile, Datum, Literal, PrimitiveLiteral, Struct};
+use iceberg::spec::{
+    DataFile, Datum, Literal, PartitionSpec, PartitionSpecRef, PrimitiveLiteral, Struct, Transform,
+};
 
 use crate::lake::files::LiveFile;
 use crate::lake::writer::{Shape, Splitter};
@@ -37,7 +39,8 @@ impl fmt::Debug for Keys {
 /// Where the keys of the rows seen so far lie.
 pub struct SeenKeys {
     columns: Vec<KeyColumn>,
-    partitions: Option<Partitions>,
+    /// By each way in which the table is or was cut.
+    partitions: Vec<Partitions>,
 }
 
 impl SeenKeys {
@@ -48,9 +51,11 @@ impl SeenKeys {
             let id = shape.schema().field_id_by_name(name)?;
             has_bounds(field.data_type()).then(|| KeyColumn::none(index, id, field.data_type()))
         });
+        let specs = shape.specs().iter();
+        let partitions = specs.filter_map(|spec| Partitions::none(spec, columns, rows, shape));
         Ok(Self {
             columns: comparable.collect::<Result<_>>()?,
-            partitions: Partitions::none(columns, rows, shape)?,
+            partitions: partitions.collect(),
         })
     }
 
@@ -79,12 +84,11 @@ impl SeenKeys {
         for column in &mut self.columns {
             column.add(rows.column(column.index))?;
         }
-        if let Some(partitions) = &mut self.partitions {
+        for partitions in &mut self.partitions {
             partitions.add(rows)?;
-            if partitions.values.len() > MAX_PARTITIONS {
-                self.partitions = None;
-            }
         }
+        self.partitions
+            .retain(|partitions| partitions.values.len() <= MAX_PARTITIONS);
         Ok(())
     }
 
@@ -102,8 +106,8 @@ impl Keys {
     pub(in crate::lake) fn may_be_in(&self, file: &LiveFile) -> bool {
         let Self(seen) = self;
         seen.columns.iter().all(|column| column.meets(&file.file))
-            && seen.partitions.as_ref().is_none_or(|partitions| {
-                partitions.spec_id != file.spec.spec_id()
+            && seen.partitions.iter().all(|partitions| {
+                !partitions.are_of(&file.spec)
                     || partitions.values.contains(&widened(file.file.partition()))
             })
     }
@@ -222,16 +226,22 @@ fn moved(values: &ArrayRef, by: i64) -> ArrayRef {
     }
 }
 
-/// Partitions that the keys fall into, where the key alone decides that.
+/// Partitions that the keys fall into by one way of cutting a table, where the key alone decides that.
 struct Partitions {
     splitter: Splitter,
-    spec_id: i32,
+    spec: PartitionSpecRef,
     values: HashSet<Struct>,
 }
 
 impl Partitions {
-    fn none(key: &[String], rows: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
-        let (spec, schema) = (shape.spec(), shape.schema());
+    /// `None` where partitions tell nothing of keys; an older way of cutting may not even fit the table any more.
+    fn none(
+        spec: &PartitionSpecRef,
+        key: &[String],
+        rows: &SchemaRef,
+        shape: &Shape,
+    ) -> Option<Self> {
+        let schema = shape.schema();
         let decided = spec.fields().iter().all(|field| {
             let name = schema.name_by_field_id(field.source_id);
             name.is_some_and(|name| key.iter().any(|key| key == name))
@@ -239,13 +249,26 @@ impl Partitions {
         // The splitter looks columns up by their identifiers, which only rows with all of them carry.
         let whole = rows.fields().len() == schema.as_struct().fields().len();
         if !decided || !whole {
-            return Ok(None);
+            return None;
         }
-        Ok(Splitter::of(shape)?.map(|splitter| Self {
+        let splitter = Splitter::by(spec, schema).ok()??;
+        Some(Self {
             splitter,
-            spec_id: spec.spec_id(),
+            spec: Arc::clone(spec),
             values: HashSet::new(),
-        }))
+        })
+    }
+
+    /// Whether files are cut in this way. Not by the number alone: that of a way that was never committed may be given
+    /// to another one.
+    fn are_of(&self, spec: &PartitionSpec) -> bool {
+        let ways = |spec: &PartitionSpec| -> Vec<(i32, Transform)> {
+            let fields = spec.fields().iter();
+            fields
+                .map(|field| (field.source_id, field.transform))
+                .collect()
+        };
+        self.spec.spec_id() == spec.spec_id() && ways(&self.spec) == ways(spec)
     }
 
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {

@@ -124,8 +124,8 @@ impl ExecutionPlan for LakeExec {
     }
 }
 
-/// A batch with the planned schema: what the reader returns says nothing of extension types, and where only rows are
-/// counted it has a column too many.
+/// A batch with the planned schema: what the reader returns says nothing of extension types, and has a column too many, two
+/// where only rows are counted.
 fn as_planned(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = batch
         .columns()

@@ -17,6 +17,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
+use iceberg::metadata_columns::RESERVED_FIELD_ID_FILE;
 use iceberg::scan::FileScanTask;
 use iceberg::spec::{DataContentType, SnapshotRef};
 use iceberg::table::Table;
@@ -107,6 +108,7 @@ impl LakeScan {
                     .filter_map(|name| schema.field_id_by_name(name));
                 task.project_field_ids = ids.collect();
             }
+            by_identifier(task);
         }
         self.drop_unrelated_deletes(&mut tasks).await?;
         Ok(tasks)
@@ -238,6 +240,13 @@ impl TableProvider for LakeScan {
             statistics,
         )))
     }
+}
+
+/// Has the library find a file's columns by their identifiers. It takes them as they stand where as many of the same types
+/// are wanted, in whatever order, and where the file has none of those that are wanted. With one more column, which no
+/// file has, it does not; it comes last, and is to be left out.
+pub(super) fn by_identifier(task: &mut FileScanTask) {
+    task.project_field_ids.push(RESERVED_FIELD_ID_FILE);
 }
 
 /// The first files that together have this many rows.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Fields, SchemaRef};
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
 
 use super::Column;
+use super::order::like_rows;
 use super::types::{column, fresh, type_word};
 
 /// What a write does to the columns of a table.
@@ -66,12 +67,18 @@ pub enum Reaction {
 pub struct OnSchemaChange {
     /// New columns.
     pub add: Reaction,
-    /// Columns with a wider type, or that may now lack a value.
+    /// Columns with a wider type.
     pub widen: Reaction,
     /// Columns with a narrower or another type.
     pub narrow: Reaction,
-    /// Columns that are gone. They are never removed from the table: kept, they are NULL in the new rows.
+    /// Columns that are gone. Ignored, they are NULL in the new rows.
     pub drop: Reaction,
+    /// Columns that may now lack a value. Ignored, a row that lacks it is an error.
+    pub relax: Reaction,
+    /// Columns in another order.
+    pub reorder: Reaction,
+    /// A table that is cut in another way.
+    pub partition: Reaction,
 }
 
 impl Default for OnSchemaChange {
@@ -81,6 +88,9 @@ impl Default for OnSchemaChange {
             widen: Reaction::Accept,
             narrow: Reaction::Reject,
             drop: Reaction::Ignore,
+            relax: Reaction::Accept,
+            reorder: Reaction::Ignore,
+            partition: Reaction::Reject,
         }
     }
 }
@@ -103,11 +113,11 @@ impl Evolution {
             return Err(refused(retyped(column))
                 .help("allow it with `on_schema_change: { widen: accept }`, or cast the column"));
         }
-        if let (Reaction::Reject, Some(column)) = (on.widen, self.relaxed.first()) {
+        if let Some(column) = self.unrelaxed(on) {
             let message =
                 format!("column `{column}` of the table takes no NULL, and the rows may have it");
             return Err(
-                refused(message).help("allow it with `on_schema_change: { widen: accept }`")
+                refused(message).help("allow it with `on_schema_change: { relax: accept }`")
             );
         }
         if let (Reaction::Reject, Some(column)) = (on.narrow, self.narrowed.first()) {
@@ -123,6 +133,17 @@ impl Evolution {
             ));
         }
         Ok(())
+    }
+
+    /// A column that takes no NULL, would have to, and may not.
+    fn unrelaxed(&self, on: OnSchemaChange) -> Option<&String> {
+        let mut relaxed = self.relaxed.iter();
+        relaxed.find(|column| match on.relax {
+            Reaction::Accept => false,
+            Reaction::Reject => !self.dropped.contains(column) || on.drop == Reaction::Ignore,
+            // Rows that have it may have a value each; rows that do not have it cannot.
+            Reaction::Ignore => self.dropped.contains(column) && on.drop == Reaction::Ignore,
+        })
     }
 }
 
@@ -228,12 +249,14 @@ pub(in crate::lake) fn evolve(
     evolution: &Evolution,
     on: OnSchemaChange,
 ) -> Result<Option<Schema>> {
-    let widen = on.widen == Reaction::Accept;
-    let incoming = fresh(rows.fields(), last_column_id + 1)?;
+    let incoming = fresh(rows.fields(), 1)?;
     let mut fields: Vec<NestedFieldRef> = Vec::new();
     for old in table.as_struct().fields() {
+        if on.drop == Reaction::Accept && evolution.dropped.contains(&old.name) {
+            continue;
+        }
         let mut field = NestedField::clone(old);
-        if widen
+        if on.widen == Reaction::Accept
             && evolution
                 .widened
                 .iter()
@@ -242,28 +265,33 @@ pub(in crate::lake) fn evolve(
         {
             field.field_type.clone_from(&new.field_type);
         }
-        // Without this a kept column could not be NULL, which is what keeping it means.
-        let gone = evolution.dropped.contains(&old.name);
-        if (widen || gone) && evolution.relaxed.contains(&old.name) {
+        if on.relax == Reaction::Accept && evolution.relaxed.contains(&old.name) {
             field.required = false;
         }
         fields.push(Arc::new(field));
     }
     if on.add == Reaction::Accept {
-        let added = incoming
-            .iter()
-            .filter(|new| table.as_struct().field_by_name(&new.name).is_none());
-        for new in added {
+        let is_new = |field: &&FieldRef| table.as_struct().field_by_name(field.name()).is_none();
+        let added: Fields = rows.fields().iter().filter(is_new).cloned().collect();
+        for new in fresh(&added, last_column_id + 1)? {
             // Rows that are there already have no value.
             fields.push(Arc::new(NestedField {
                 required: false,
-                ..NestedField::clone(new)
+                ..NestedField::clone(&new)
             }));
         }
+    }
+    if on.reorder == Reaction::Accept {
+        like_rows(&mut fields, rows);
     }
     if fields.as_slice() == table.as_struct().fields() {
         return Ok(None);
     }
+    with_fields(table, fields).map(Some)
+}
+
+/// A table with these columns instead of its own.
+pub(super) fn with_fields(table: &Schema, fields: Vec<NestedFieldRef>) -> Result<Schema> {
     let kept = table
         .identifier_field_ids()
         .filter(|id| fields.iter().any(|field| field.id == *id && field.required));
@@ -271,7 +299,6 @@ pub(in crate::lake) fn evolve(
         .with_fields(fields.clone())
         .with_identifier_field_ids(kept)
         .build()
-        .map(Some)
         .map_err(|error| {
             Error::new(
                 ErrorKind::InvalidData,

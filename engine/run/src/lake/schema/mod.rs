@@ -4,11 +4,15 @@
 
 mod change;
 mod conform;
+mod order;
+mod rename;
 mod types;
 
 pub use change::{Evolution, OnSchemaChange, Reaction, Retyped, TableChange};
 pub(super) use change::{compare, evolve};
 pub(super) use conform::Conform;
+pub(super) use order::require_same_order;
+pub(super) use rename::renamed;
 pub(super) use types::{column, fresh, readable, type_word};
 
 /// A column of a table.

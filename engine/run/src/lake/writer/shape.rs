@@ -26,6 +26,8 @@ pub(in crate::lake) struct Shape {
     pub(super) schema: SchemaRef,
     pub(super) arrow: ArrowSchema,
     pub(super) spec: PartitionSpecRef,
+    /// All ways in which files of the table are or were cut.
+    specs: Vec<PartitionSpecRef>,
     /// Columns that must have the table's very type: all where there are partitions. These are computed from it, and
     /// rows of one partition in a layout of views would keep those of all others in memory.
     pub(super) exact: BTreeSet<String>,
@@ -73,6 +75,7 @@ impl Shape {
             schema,
             arrow,
             spec,
+            specs: metadata.partition_specs_iter().cloned().collect(),
             exact,
             target_file_bytes: usize::try_from(target_file_bytes).unwrap_or(usize::MAX),
             data_folder: data_folder.unwrap_or_else(|| format!("{}/data", metadata.location())),
@@ -91,9 +94,9 @@ impl Shape {
         &self.arrow
     }
 
-    /// How files are cut.
-    pub(in crate::lake) const fn spec(&self) -> &PartitionSpecRef {
-        &self.spec
+    /// All ways in which files of the table are or were cut.
+    pub(in crate::lake) fn specs(&self) -> &[PartitionSpecRef] {
+        &self.specs
     }
 
     /// Where files are written.

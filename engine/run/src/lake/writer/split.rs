@@ -7,7 +7,7 @@ use arrow::compute::{take, take_record_batch};
 use arrow::row::{RowConverter, SortField};
 use connectors::{Error, ErrorKind, Result};
 use iceberg::arrow::{PartitionValueCalculator, arrow_struct_to_literal};
-use iceberg::spec::{Literal, Struct, StructType};
+use iceberg::spec::{Literal, PartitionSpec, Schema, Struct, StructType};
 
 use super::shape::Shape;
 use crate::lake::failure::failed;
@@ -21,16 +21,17 @@ pub(in crate::lake) struct Splitter {
 impl Splitter {
     /// The splitter of a table; `None` where it is not partitioned.
     pub(in crate::lake) fn of(shape: &Shape) -> Result<Option<Self>> {
-        if shape.spec.is_unpartitioned() {
+        Self::by(&shape.spec, &shape.schema)
+    }
+
+    /// The splitter that cuts rows with these columns in this way; `None` where it does not cut them.
+    pub(in crate::lake) fn by(spec: &PartitionSpec, schema: &Schema) -> Result<Option<Self>> {
+        if spec.is_unpartitioned() {
             return Ok(None);
         }
         let unusable = || failed("the table's partitions cannot be computed");
-        let partition_type = shape
-            .spec
-            .partition_type(&shape.schema)
-            .map_err(unusable())?;
-        let calculator =
-            PartitionValueCalculator::try_new(&shape.spec, &shape.schema).map_err(unusable())?;
+        let partition_type = spec.partition_type(schema).map_err(unusable())?;
+        let calculator = PartitionValueCalculator::try_new(spec, schema).map_err(unusable())?;
         Ok(Some(Self {
             calculator,
             partition_type,
