@@ -51,4 +51,5 @@ mod sql_errors;
 mod state;
 mod states;
 mod tidy;
+mod together;
 mod ui;
