@@ -17,7 +17,7 @@ use crate::services;
 const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
 
 /// Expires all that may expire.
-pub(crate) const AT_ONCE: &str = "{ expire: { older_than: 1s, keep: 1 } }";
+pub(crate) const AT_ONCE: &str = "{ expire: { older_than: 1ms, keep: 1 } }";
 
 /// A project with pipelines that load files of `data` into tables of one namespace.
 pub(crate) struct Kept {

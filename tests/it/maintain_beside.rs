@@ -20,7 +20,7 @@ const KILLS: u64 = 20;
 fn half_done(extract: &str, mode: &str, keep: u32) -> Kept {
     for _ in 0..TRIES {
         let maintenance = format!(
-            "{{ compact: {{ min_files: 2 }}, expire: {{ older_than: 1s, keep: {keep} }} }}"
+            "{{ compact: {{ min_files: 2 }}, expire: {{ older_than: 1ms, keep: {keep} }} }}"
         );
         let case = Kept::embedded(&maintenance);
         let loads: Vec<String> = (0..LOADS).map(|n| format!("t{n}, mode: {mode}")).collect();
@@ -195,7 +195,7 @@ fn appends_and_merges_go_on_beside_it() {
 #[test]
 fn two_at_once_do_the_work_once() {
     // What the one reads must not be removed by the other.
-    let case = Kept::embedded("{ expire: { older_than: 1s, keep: 2 } }");
+    let case = Kept::embedded("{ expire: { older_than: 1ms, keep: 2 } }");
     case.appends("");
     case.load_each(1..=6);
     std::thread::sleep(Duration::from_millis(1100));
@@ -247,7 +247,7 @@ fn a_kill_at_any_moment_changes_no_row() {
     let seed = services::number("LAKEWRIGHT_TEST_SEED").unwrap_or_else(services::random);
     println!("LAKEWRIGHT_TEST_SEED={seed}");
     let mut numbers = Numbers(seed);
-    let case = Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1s, keep: 1 } }");
+    let case = Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
     case.appends(", partition_by: ['bucket(4, id)']");
     let mut next = 0;
     let mut append = |case: &Kept| {

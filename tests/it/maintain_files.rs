@@ -104,7 +104,7 @@ fn what_stays_after_expiry_is_what_the_table_reaches() {
 #[test]
 fn a_snapshot_that_expired_is_not_gone_back_to_and_one_that_was_left_expires() {
     let case =
-        Kept::embedded("{ compact: { enabled: false }, expire: { older_than: 1s, keep: 2 } }");
+        Kept::embedded("{ compact: { enabled: false }, expire: { older_than: 1ms, keep: 2 } }");
     case.appends("");
     case.load_each(1..=4);
     let history = case.history("t");
@@ -256,7 +256,7 @@ fn old_files_that_nothing_refers_to_are_set_aside_and_later_removed() {
 }
 
 #[tokio::test]
-async fn orphans_in_s3_are_set_aside_and_removed() {
+async fn orphans_in_s3_are_told_from_what_the_table_reaches() {
     let Some(place) = Place::rest() else { return };
     let case = Kept::new(place, &services::fresh_schema(), "{}");
     case.appends(", partition_by: [name]");

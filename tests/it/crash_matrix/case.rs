@@ -203,7 +203,7 @@ fn recover(world: &World, ran: &Ran, peace: &Ran) -> Result<(), String> {
         };
     }
     // Rows that were set aside become visible before the loads that are counted here.
-    let aside = peace.commits() - peace.stages();
+    let aside = peace.commits().saturating_sub(peace.stages());
     let left = peace.stages() - ran.commits().saturating_sub(aside);
     if again.stages() != left {
         return wrong(format!(

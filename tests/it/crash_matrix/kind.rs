@@ -140,7 +140,7 @@ macro_rules! reached {
 }
 
 /// All pipelines.
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 12] = [
     Kind {
         name: "first",
         what: "an append of a full read that makes its table, in partitions",
@@ -169,7 +169,22 @@ pub(super) const KINDS: [Kind; 11] = [
     },
     Kind {
         name: "two",
-        what: "two loads of one incremental extract",
+        what: "two loads of one incremental extract, one after the other",
+        from: From::Files,
+        to: To::Embedded,
+        steps: "
+  - { name: rows, extract: { connection: files, table: '*.csv', mode: incremental } }
+  - { name: t, load: { from: rows, table: NS.t, mode: append } }
+  - { name: u, load: { from: rows, table: NS.u, mode: { merge: { key: [id], latest_by: value } } } }
+publish: { tables: one_by_one }",
+        tables: &[("t", Holds::Every), ("u", Holds::Latest)],
+        faulted: 2,
+        fails: Fails::Everywhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 3, CommitManifest 3, CommitManifestList 2, CommitMetadata 2, CommitSwap 2, StateCommitted 2, CleanScratch 1, StateEnded 1 },
+    },
+    Kind {
+        name: "together",
+        what: "the same in one step",
         from: From::Files,
         to: To::Embedded,
         steps: "
@@ -179,7 +194,7 @@ pub(super) const KINDS: [Kind; 11] = [
         tables: &[("t", Holds::Every), ("u", Holds::Latest)],
         faulted: 2,
         fails: Fails::Everywhere,
-        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 3, CommitManifest 3, CommitManifestList 2, CommitMetadata 2, CommitSwap 2, StateCommitted 2, CleanScratch 1, StateEnded 1 },
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 3, CommitManifest 3, CommitManifestList 2, CommitMetadata 2, CommitSwap 1, StateCommitted 2, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "replace",
@@ -237,7 +252,7 @@ pub(super) const KINDS: [Kind; 11] = [
         tables: &[("t", Holds::Passed), ("t_quarantine", Holds::Rejected)],
         faulted: 2,
         fails: Fails::AtReplies,
-        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 2, FileClose 2, LoadStage 1, CheckVerdict 1, StateStep 5, CommitManifest 2, CommitManifestList 2, CommitMetadata 2, CommitSwap 2, StateCommitted 2, CleanScratch 1, StateEnded 1 },
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 2, FileClose 2, LoadStage 1, CheckVerdict 1, StateStep 5, CommitManifest 2, CommitManifestList 2, CommitMetadata 2, CommitSwap 1, StateCommitted 2, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "watermark",

@@ -63,6 +63,11 @@ fn two_loads_of_one_extract() {
 }
 
 #[test]
+fn two_loads_in_one_step() {
+    everything_goes_wrong("together");
+}
+
+#[test]
 fn a_replace() {
     everything_goes_wrong("replace");
 }

@@ -39,7 +39,7 @@ impl Default for Compact {
 pub struct Expire {
     /// Whether any goes.
     pub enabled: bool,
-    /// How old a snapshot must be to go.
+    /// How long ago another one must have followed a snapshot for it to go.
     pub older_than: Duration,
     /// How many of the newest stay, however old.
     pub keep: u32,

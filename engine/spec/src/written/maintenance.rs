@@ -43,7 +43,7 @@ pub(crate) struct ExpireSpec {
     /// Whether any goes. True when left out.
     #[serde(default)]
     pub(crate) enabled: Option<bool>,
-    /// How old a snapshot must be to go. `7d` when left out.
+    /// How long ago another one must have followed a snapshot for it to go. `7d` when left out.
     #[serde(default)]
     pub(crate) older_than: Option<At<String>>,
     /// How many of the newest stay, however old. 10 when left out.

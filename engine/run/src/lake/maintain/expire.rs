@@ -31,7 +31,7 @@ const MAX_REF_AGE: &str = "history.expire.max-ref-age-ms";
 /// Which snapshots go.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpiryRules {
-    /// Those made before, in milliseconds since 1970.
+    /// Those that another one followed before, in milliseconds since 1970.
     pub before_ms: i64,
     /// How many of the newest of a branch stay, however old.
     pub keep: usize,
@@ -155,11 +155,14 @@ fn going(metadata: &TableMetadata, rules: ExpiryRules) -> Result<Going> {
         let keep = keep.unwrap_or(rules.keep);
         let before = max_snapshot_age_ms.map_or(rules.before_ms, |age| rules.now_ms - age);
         let line = history::lineage_of(metadata, metadata.snapshot_by_id(id));
+        let mut followed = i64::MAX;
         for (number, snapshot) in line.enumerate() {
             on_a_branch.insert(snapshot.snapshot_id());
-            if number < keep || snapshot.timestamp_ms() >= before {
+            // Until the next one came it was what everybody read.
+            if number < keep || followed >= before {
                 stays.insert(snapshot.snapshot_id());
             }
+            followed = snapshot.timestamp_ms();
         }
     }
     going.snapshots = metadata

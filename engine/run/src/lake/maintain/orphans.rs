@@ -94,17 +94,29 @@ impl Lake {
         may_remove(table)?;
         let home = self.home(table)?;
         let reached = self.reached(table).await?;
+        let own = table.iceberg().metadata_location();
+        let own = own.map(|address| self.warehouse.at(address)).transpose()?;
+        let mut seen = false;
         let mut found = Vec::new();
         for folder in FOLDERS {
             let folder = home.path.clone().join(folder);
             let mut files = home.store.list(Some(&folder));
             while let Some(file) = files.try_next().await.map_err(unlisted())? {
+                seen |= own.as_ref().is_some_and(|(_, own)| *own == file.location);
                 let named = file.location.filename() == Some(HINT);
                 let old = file.last_modified < rules.before;
                 if old && !named && !reached.contains(&file.location) {
                     found.push(file);
                 }
             }
+        }
+        if !seen {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the table's own metadata is not among the files of its folder: none can be told from an orphan",
+            )
+            .with("table", table.id())
+            .with("folder", &home.address));
         }
         let over = over(&home, rules.aside_before).await?;
         Ok(Orphans { found, over })
