@@ -196,7 +196,8 @@ fn an_increment_goes_on_where_all_snapshots_of_its_runs_have_expired() {
 
 #[test]
 fn every_mode_goes_on_after_compaction() {
-    let case = Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
+    let case =
+        Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
     let schema = "options: { schema: { id: long, name: string, at: timestamptz } }";
     let loads = [
         "t, mode: { merge: { key: [id] } }, partition_by: ['bucket(2, id)']",
@@ -344,7 +345,8 @@ fn the_command_knows_its_tables_and_does_what_it_can() {
 
 #[test]
 fn what_a_load_says_goes_before_its_domain_and_that_before_the_project() {
-    let case = Kept::embedded("{ compact: { min_files: 4 }, expire: { keep: 3, older_than: 1ms } }");
+    let case =
+        Kept::embedded("{ compact: { min_files: 4 }, expire: { keep: 3, older_than: 1ms } }");
     case.scene.write(
         "domain.yaml",
         "kind: Domain\nname: d\nnamespace: d\nmaintenance: { expire: { keep: 2 } }\n",

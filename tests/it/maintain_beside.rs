@@ -247,7 +247,8 @@ fn a_kill_at_any_moment_changes_no_row() {
     let seed = services::number("LAKEWRIGHT_TEST_SEED").unwrap_or_else(services::random);
     println!("LAKEWRIGHT_TEST_SEED={seed}");
     let mut numbers = Numbers(seed);
-    let case = Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
+    let case =
+        Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
     case.appends(", partition_by: ['bucket(4, id)']");
     let mut next = 0;
     let mut append = |case: &Kept| {

@@ -322,8 +322,10 @@ impl Survey<'_> {
         if let (LoadMode::AppendNew(dedupe), Some(rows)) = (&load.mode, &rows) {
             require_dedupe_columns(dedupe, rows)?;
         }
-        if let (Target::Lake(_), Some(rows)) = (&load.target, &rows) {
-            check_layout(rows, &load.partition_by, &load.sort_by)?;
+        if let (Target::Lake(table), Some(rows)) = (&load.target, &rows) {
+            let (cut, order) = (&load.partition_by, &load.sort_by);
+            check_layout(rows, cut, order, &load.renamed_from)
+                .map_err(|error| error.with("table", table))?;
         }
         let facts = match &load.target {
             Target::Lake(table) => {

@@ -100,9 +100,16 @@ pub fn schema_change(existing: Option<&LakeTable>, incoming: &SchemaRef) -> Resu
     })
 }
 
-/// Says what is wrong when rows of these columns cannot be cut and sorted as asked. Asks nobody.
-pub fn check_layout(rows: &SchemaRef, partition_by: &[String], sort_by: &[String]) -> Result<()> {
+/// Says what is wrong when rows of these columns cannot be cut and sorted as asked, or have not the names that they are to
+/// have. Asks nobody.
+pub fn check_layout(
+    rows: &SchemaRef,
+    partition_by: &[String],
+    sort_by: &[String],
+    renamed_from: &BTreeMap<String, String>,
+) -> Result<()> {
     let schema = fresh_schema(rows)?;
+    schema::renamed(&schema, rows, renamed_from)?;
     partition::partition_spec(partition_by, &schema)?;
     partition::sort_order(sort_by, &schema)?;
     Ok(())

@@ -36,15 +36,17 @@ pub(super) fn on_schema_change(steps: &Steps<'_>, load: &LoadSpec) -> OnSchemaCh
                 .help("write `reject` or `keep`"),
         );
     }
-    only_lake(
-        steps,
-        load,
-        &[
-            (written.relax.as_ref().map(|at| at.span), "relax"),
-            (written.reorder.as_ref().map(|at| at.span), "reorder"),
-            (written.partition.as_ref().map(|at| at.span), "partition"),
-        ],
-    );
+    let goes = |drop: &&At<ReactionSpec>| matches!(drop.value, ReactionSpec::Accept);
+    let told = [
+        (
+            written.drop.as_ref().filter(goes).map(|at| at.span),
+            "drop: accept",
+        ),
+        (written.relax.as_ref().map(|at| at.span), "relax"),
+        (written.reorder.as_ref().map(|at| at.span), "reorder"),
+        (written.partition.as_ref().map(|at| at.span), "partition"),
+    ];
+    only_lake(steps, load, &told);
     let reaction = |written: &Option<At<ReactionSpec>>, base| match written
         .as_ref()
         .map(|written| written.value)
