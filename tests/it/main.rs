@@ -14,6 +14,8 @@ mod abandon;
 mod checks;
 mod contention;
 mod crash;
+#[cfg(debug_assertions)]
+mod crash_matrix;
 mod database;
 mod estate;
 mod files;

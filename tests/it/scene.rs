@@ -188,7 +188,9 @@ impl Agreed {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies what is in a folder, but for what a run has left there.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from)
         .expect("a folder of the repository")
         .flatten()
@@ -196,7 +198,6 @@ fn copy(from: &Path, to: &Path) {
         let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             if entry.file_name() != "lake" {
-                fs::create_dir_all(&target).expect("a folder");
                 copy(&source, &target);
             }
         } else {
