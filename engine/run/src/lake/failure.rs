@@ -41,8 +41,23 @@ fn store_kind(error: &object_store::Error) -> ErrorKind {
         object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. } => {
             ErrorKind::Unsupported
         }
+        object_store::Error::Generic { source, .. } if is_full(source.as_ref()) => {
+            ErrorKind::LimitExceeded
+        }
         _ => ErrorKind::Unavailable,
     }
+}
+
+/// Whether a disk has no room left, which does not pass by itself.
+fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    std::iter::successors(Some(error), |cause: &&(dyn StdError + 'static)| {
+        (*cause).source()
+    })
+    .any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    })
 }
 
 /// Gives an error of the object store our kind, and says what was being done.

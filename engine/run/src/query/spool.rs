@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
@@ -127,13 +128,18 @@ fn write_one(path: &Path, schema: &SchemaRef, mut rows: mpsc::Receiver<RecordBat
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let file = File::create(path).map_err(|error| failed(path, error))?;
-    let mut writer = StreamWriter::try_new_with_options(BufWriter::new(file), schema, options)?;
+    let unwritten = |error: ArrowError| match error {
+        ArrowError::IoError(_, error) => failed(path, error),
+        other => other.into(),
+    };
+    let mut writer = StreamWriter::try_new_with_options(BufWriter::new(file), schema, options)
+        .map_err(unwritten)?;
     while let Some(batch) = rows.blocking_recv() {
-        writer.write(&batch)?;
+        writer.write(&batch).map_err(unwritten)?;
     }
-    writer.finish()?;
+    writer.finish().map_err(unwritten)?;
     // What does not fit on the disk any more must not be lost with the buffer.
-    writer.flush()?;
+    writer.flush().map_err(unwritten)?;
     Ok(())
 }
 
@@ -177,5 +183,27 @@ impl TableProvider for Spool {
         Ok(Arc::new(StreamingTableExec::try_new(
             schema, partitions, projection, None, false, limit,
         )?))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_called_bad_data() {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
+        let ids = Arc::new(Int64Array::from_iter_values(0..100_000));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![ids]).unwrap();
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(rows).unwrap();
+        drop(sender);
+        let error = write_one(Path::new("/dev/full"), &schema, receiver).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(!error.is_retryable());
+        assert!(error.to_string().contains("local disk"), "{error}");
     }
 }
