@@ -19,6 +19,13 @@ use crate::recorder::Recorder;
 use crate::scratch::Scratch;
 use crate::state::{RunEvent, RunId, RunRecord};
 
+/// What is waited before an event is written again, each time it is.
+const RECORD_PAUSES: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
+
 /// The run that is to be carried out.
 struct Chosen {
     run: RunId,
@@ -43,7 +50,7 @@ impl Engine {
     ) -> Result<RunReport> {
         let pipeline = self.pipeline(id)?;
         let lock = self.state().await?.lock(id).await?;
-        let chosen = self.choose(pipeline, sealed, progress.as_ref()).await?;
+        let chosen = self.chosen(pipeline, sealed, &progress, &cancel).await?;
         let steps = chosen
             .plan
             .steps
@@ -58,6 +65,31 @@ impl Engine {
             tracing::warn!(%error, pipeline = %id, "the pipeline's lock could not be given back");
         }
         report
+    }
+
+    /// Looks which run it is, as often as the pipeline may be tried: nothing is recorded yet that could go on later.
+    async fn chosen(
+        &self,
+        pipeline: &Pipeline,
+        sealed: Option<Plan>,
+        progress: &Arc<dyn Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<Chosen> {
+        let mut tried = 1;
+        loop {
+            let chosen = Box::pin(self.choose(pipeline, sealed.clone(), progress.as_ref())).await;
+            let error = match chosen {
+                Err(error) if tried < pipeline.retry.attempts && may_pass(&error) => error,
+                done => return done,
+            };
+            let wait = backoff(&pipeline.retry, tried);
+            let text = format!("{error}; looking again in {} s", wait.as_secs_f32());
+            progress.event(ProgressEvent::Note { text });
+            tokio::select! {
+                () = tokio::time::sleep(wait) => tried += 1,
+                () = cancel.cancelled() => return Err(cancelled()),
+            }
+        }
     }
 
     /// Goes on with a run that was left behind, or starts a new one.
@@ -119,6 +151,7 @@ impl Engine {
             let why = "its plan cannot be read".to_owned();
             self.record(run, &pipeline.id, RunEvent::Abandoned { why })
                 .await?;
+            Scratch::remove(&self.scratch(), &run.to_string());
             return Ok(None);
         };
         if plan.spec != Plan::spec_of(pipeline) {
@@ -130,6 +163,7 @@ impl Engine {
                 let why = "the pipeline's spec has changed since it was interrupted".to_owned();
                 self.record(run, &pipeline.id, RunEvent::Abandoned { why })
                     .await?;
+                Scratch::remove(&self.scratch(), &run.to_string());
                 return Ok(None);
             }
             note("the spec has changed: run again for what it says now".to_owned());
@@ -171,8 +205,7 @@ impl Engine {
                 .retry
                 .deadline
                 .is_some_and(|deadline| started.elapsed() + wait > deadline);
-            let hopeless = !error.is_retryable() || error.kind() == ErrorKind::Conflict;
-            if hopeless || tried >= pipeline.retry.attempts || late {
+            if !may_pass(&error) || tried >= pipeline.retry.attempts || late {
                 return Err(error);
             }
             progress.event(ProgressEvent::Note {
@@ -199,6 +232,7 @@ impl Engine {
         let before = committed_before(self, &chosen.plan, &run).await?;
         let done: BTreeSet<StepName> = before.iter().map(|before| before.step.clone()).collect();
         if !before.is_empty() && loads(&chosen.plan).all(|load| done.contains(load)) {
+            Scratch::remove(&self.scratch(), &run);
             return Ok(before);
         }
         let scratch = Scratch::create(&self.scratch(), &run)?;
@@ -266,16 +300,41 @@ impl Engine {
         } else {
             RunEvent::failed(&error)
         };
-        self.record(chosen.run, pipeline, event).await?;
+        if let Err(unwritten) = self.record(chosen.run, pipeline, event).await {
+            // What went wrong first is what the user must hear of.
+            tracing::warn!(error = %unwritten, run = %chosen.run, "the end of the run could not be recorded");
+        }
         Err(error.with("run", chosen.run))
     }
 
+    /// Writes an event down, again where that fails in a way that passes.
     async fn record(&self, run: RunId, pipeline: &PipelineId, event: RunEvent) -> Result<()> {
-        self.state()
-            .await?
-            .append(run, pipeline, event, self.now())
-            .await
-            .map(drop)
+        let (state, now) = (self.state().await?, self.now());
+        let mut pauses = RECORD_PAUSES.iter();
+        loop {
+            let error = match state.append(run, pipeline, event.clone(), now).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match pauses.next().filter(|_| error.is_retryable()) {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return Err(error),
+            }
+            // Only the reply may have been lost. A run never says the same thing twice in a row.
+            let events = state.events(run).await.unwrap_or_default();
+            if events.last().is_some_and(|last| last.event == event) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether another attempt can help. Where it is not known whether a commit happened, the next attempt looks first.
+fn may_pass(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Conflict => false,
+        ErrorKind::CommitUnknown => true,
+        _ => error.is_retryable(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Makes the folder, empty: what a dead process left there goes first.
     pub(crate) fn create(parent: &Path, run: &str) -> Result<Self> {
-        let path = parent.join(format!("lakewright-{run}"));
+        let path = Self::of(parent, run);
         let failed = |error: std::io::Error| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -39,6 +39,16 @@ impl Scratch {
         }
         private().create(&path).map_err(failed)?;
         Ok(Self(path))
+    }
+
+    /// Removes what a dead process left there of a run that needs it no more.
+    pub(crate) fn remove(parent: &Path, run: &str) {
+        // Nothing can be done about a folder that will not go.
+        let _ = std::fs::remove_dir_all(Self::of(parent, run));
+    }
+
+    fn of(parent: &Path, run: &str) -> PathBuf {
+        parent.join(format!("lakewright-{run}"))
     }
 
     /// The folder.
