@@ -44,6 +44,25 @@ pub(super) enum Holds {
     Rejected,
 }
 
+/// Where a pipeline meets more than kills. Elsewhere another pipeline comes by the same code, and meets the rest.
+#[derive(Clone, Copy)]
+pub(super) enum Fails {
+    Everywhere,
+    /// Where somebody else is told to change something, and at checks.
+    AtReplies,
+    Nowhere,
+}
+
+impl Fails {
+    pub(super) fn at(self, point: Point) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::AtReplies => point.has_reply() || point == Point::CheckVerdict,
+            Self::Nowhere => false,
+        }
+    }
+}
+
 /// A pipeline.
 pub(super) struct Kind {
     pub(super) name: &'static str,
@@ -56,7 +75,9 @@ pub(super) struct Kind {
     pub(super) tables: &'static [(&'static str, Holds)],
     /// The delivery that meets the fault.
     pub(super) faulted: u64,
-    /// Points that the load of that delivery comes by, and how often.
+    /// Where it meets more than kills.
+    pub(super) fails: Fails,
+    /// Points that the load of that delivery comes by, and how often at the least.
     pub(super) reached: &'static [(Point, u64)],
 }
 
@@ -130,7 +151,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: append, partition_by: ['bucket(2, id)'] } }",
         tables: &[("t", Holds::Every)],
         faulted: 1,
-        reached: reached! {},
+        fails: Fails::Everywhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 2, FileClose 2, LoadStage 1, StateStep 2, CommitManifest 1, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "increments",
@@ -142,7 +164,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: append } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Nowhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 1, FileClose 1, LoadStage 1, StateStep 2, CommitManifest 1, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "two",
@@ -155,7 +178,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: u, load: { from: rows, table: NS.u, mode: { merge: { key: [id], latest_by: value } } } }",
         tables: &[("t", Holds::Every), ("u", Holds::Latest)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Everywhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 3, CommitManifest 3, CommitManifestList 2, CommitMetadata 2, CommitSwap 2, StateCommitted 2, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "replace",
@@ -167,7 +191,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: replace } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Nowhere,
+        reached: reached! { StateStarted 1, ReadSplit 2, FileOpen 1, FileClose 1, LoadStage 1, StateStep 2, CommitManifest 2, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "copy_on_write",
@@ -179,7 +204,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: { merge: { key: [id], write: copy_on_write } } } }",
         tables: &[("t", Holds::Latest)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Everywhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 2, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 2, FileClose 2, StateStep 2, CommitManifest 2, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "merge_on_read",
@@ -191,7 +217,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: { merge: { key: [id], write: merge_on_read } } } }",
         tables: &[("t", Holds::Latest)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Nowhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 2, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 2, FileClose 2, StateStep 2, CommitManifest 2, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "quarantine",
@@ -209,7 +236,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: sane, table: NS.t, mode: append } }",
         tables: &[("t", Holds::Passed), ("t_quarantine", Holds::Rejected)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::AtReplies,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 2, FileClose 2, LoadStage 1, CheckVerdict 1, StateStep 5, CommitManifest 2, CommitManifestList 2, CommitMetadata 2, CommitSwap 2, StateCommitted 2, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "watermark",
@@ -221,7 +249,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: append } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Nowhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 1, FileClose 1, LoadStage 1, StateStep 2, CommitManifest 1, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "mart",
@@ -233,7 +262,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, connection: mart, table: mart.t, mode: append } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::Everywhere,
+        reached: reached! { StateStarted 1, ReadSplit 1, SinkStage 1, StateStep 2, SinkCommit 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "database",
@@ -245,7 +275,8 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: append } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::AtReplies,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 1, FileClose 1, LoadStage 1, StateStep 2, CommitManifest 1, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "rest",
@@ -257,6 +288,7 @@ pub(super) const KINDS: [Kind; 11] = [
   - { name: t, load: { from: rows, table: NS.t, mode: append } }",
         tables: &[("t", Holds::Every)],
         faulted: 2,
-        reached: reached! {},
+        fails: Fails::AtReplies,
+        reached: reached! { StateStarted 1, ReadSplit 1, FileOpen 1, FileClose 1, LoadStage 1, StateStep 2, CommitManifest 1, CommitManifestList 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
 ];
