@@ -1,6 +1,7 @@
 //! A table that is kept in shape: a project that loads it, `maintain`, and what others see of its files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,9 +59,14 @@ impl Kept {
         );
         for (number, load) in loads.iter().enumerate() {
             let namespace = &self.namespace;
-            spec += &format!(
-                "  - {{ name: l{number}, load: {{ from: rows, table: {namespace}.{load} }} }}\n"
+            let _ = writeln!(
+                spec,
+                "  - {{ name: l{number}, load: {{ from: rows, table: {namespace}.{load} }} }}"
             );
+        }
+        if loads.len() > 1 {
+            // What is half done can be seen.
+            spec += "publish: { tables: one_by_one }\n";
         }
         self.scene.write(&format!("{pipeline}.yaml"), &spec);
     }

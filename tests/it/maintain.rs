@@ -1,5 +1,7 @@
 //! `maintain` changes no row, and leaves nothing to do: compaction, what pipelines do after it, and the command itself.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -109,7 +111,7 @@ fn what_fills_many_files_is_written_again_once() {
         let mut text = "id,name\n".to_owned();
         for row in 0..60_000 {
             let id = row * 6 + file;
-            text += &format!("{id},{:x}\n", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let _ = writeln!(text, "{id},{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         }
         case.scene.write(&format!("data/f{file}.csv"), &text);
         case.scene.good(&["run", "d/p"]);
@@ -210,7 +212,7 @@ fn every_mode_goes_on_after_compaction() {
     let run = |rows: &str, day: u32| {
         let mut text = "id,name,at\n".to_owned();
         for row in rows.split(' ') {
-            text += &format!("{row},2026-01-{day:02}T00:00:00Z\n");
+            let _ = writeln!(text, "{row},2026-01-{day:02}T00:00:00Z");
         }
         case.scene.write("data/rows.csv", &text);
         case.scene.good(&["run", "d/p"]);

@@ -168,7 +168,10 @@ fn appends_and_merges_go_on_beside_it() {
             "{write}: files {}, left {}, expired {}",
             sums[0], sums[1], sums[2]
         );
-        assert!(sums[0] > 0, "nothing was compacted");
+        assert!(
+            sums[0] + sums[1] > 0,
+            "nothing was compacted, or left to others"
+        );
         let expected: u64 = (0..2000_u64)
             .map(|id| {
                 (1..=runs)

@@ -192,10 +192,10 @@ fn a_condition_that_means_nothing_is_refused_by_the_plan() {
         "`__lakewright_file`",
     );
     case.says(plain, &part("region = 'eu'"));
-    let plan = case.scene.good(&["plan", "d/p"]);
+    let told = case.scene.good(&["plan", "d/p"]);
     assert!(
-        plan.contains("replace rows for which region = 'eu'"),
-        "{plan}"
+        told.contains("replace rows for which region = 'eu'"),
+        "{told}"
     );
 }
 

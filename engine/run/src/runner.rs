@@ -318,9 +318,8 @@ impl Engine {
         let (state, now) = (self.state().await?, self.now());
         let mut pauses = RECORD_PAUSES.iter();
         loop {
-            let error = match state.append(run, pipeline, event.clone(), now).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = state.append(run, pipeline, event.clone(), now).await else {
+                return Ok(());
             };
             match pauses.next().filter(|_| error.is_retryable()) {
                 Some(pause) => tokio::time::sleep(*pause).await,

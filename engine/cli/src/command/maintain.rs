@@ -134,7 +134,7 @@ async fn all(
             let outcome = Outcome {
                 table: table.clone(),
                 chore: *chore,
-                done: engine.maintain(table, *chore, dry_run).await,
+                done: Box::pin(engine.maintain(table, *chore, dry_run)).await,
             };
             if matches!(format, Format::Text) {
                 screen::answer(&render::maintain::line(&outcome, width, dry_run))?;

@@ -234,7 +234,9 @@ fn of_dedupe(dedupe: &Dedupe) -> Facts {
 fn as_written(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit));
     match unit.filter(|_| time.subsec_nanos() == 0) {
         Some((unit, name)) => format!("{}{name}", seconds / unit),
         None => format!("{}ms", time.as_millis()),

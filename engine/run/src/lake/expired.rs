@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use connectors::{Error, ErrorKind, Result};
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{SnapshotRef, TableMetadata};
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, LastRun};
@@ -36,10 +36,10 @@ pub(super) fn property_without(
 ) -> Result<Option<(String, String)>> {
     let before = read(metadata)?;
     let mut told = before.clone();
-    let lineage: Vec<_> = history::lineage(metadata).collect();
-    let is_cut = |at: &usize| going.contains(&lineage[*at].snapshot_id());
+    let lineage: Vec<&SnapshotRef> = history::lineage(metadata).collect();
+    let goes = |snapshot: &&SnapshotRef| going.contains(&snapshot.snapshot_id());
     // What is older than the first that goes cannot be reached through it, even where it stays for a tag.
-    let Some(cut) = (0..lineage.len()).find(is_cut) else {
+    let Some(cut) = lineage.iter().position(goes) else {
         return Ok(None);
     };
     for snapshot in lineage.get(cut..).unwrap_or_default().iter().rev() {

@@ -158,9 +158,7 @@ pub(super) fn pipeline<'a>(
             description: spec.description.clone(),
             schedule,
             retry,
-            publishes_together: spec
-                .publish
-                .is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together)),
+            publishes_together: publishes_together(spec),
             steps,
         });
     Checked {
@@ -173,6 +171,12 @@ pub(super) fn pipeline<'a>(
         texts,
         whole: doc.whole,
     }
+}
+
+/// Whether the lake's tables become visible in one step.
+fn publishes_together(spec: &PipelineSpec) -> bool {
+    let publish = spec.publish;
+    publish.is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together))
 }
 
 fn unknown_domain(context: &Context<'_>, spec: &PipelineSpec, names: &Names<'_>) {

@@ -186,11 +186,8 @@ impl Attempt<'_> {
         };
         failpoint::after(Point::MergeRewrite).await?;
         let alone = no_more_writers(stage)?;
-        let changed = whole.changed;
-        Ok((
-            alone.merged(written, touched, changed, keys.cloned()),
-            changed,
-        ))
+        let staged = alone.merged(written, touched, whole.changed, keys.cloned());
+        Ok((staged, whole.changed))
     }
 
     /// Writes the files again that have changes, some by each worker.

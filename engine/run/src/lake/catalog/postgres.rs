@@ -158,15 +158,14 @@ impl Pointers for PostgresPointers {
                 .bind(&id.namespace)
                 .bind(&id.name)
                 .bind(new);
-            let to = match old {
-                Some(old) => to.bind(old),
-                None => {
-                    add.execute(&mut *transaction).await.map_err(move_error)?;
-                    to
-                }
+            let to = if let Some(old) = old {
+                to.bind(old)
+            } else {
+                add.execute(&mut *transaction).await.map_err(move_error)?;
+                to
             };
-            let moved = to.execute(&mut *transaction).await.map_err(move_error)?;
-            if moved.rows_affected() != 1 {
+            let done = to.execute(&mut *transaction).await.map_err(move_error)?;
+            if done.rows_affected() != 1 {
                 return Ok(false);
             }
         }

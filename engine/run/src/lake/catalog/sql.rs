@@ -165,19 +165,19 @@ impl Catalog for SqlCatalog {
         failpoint::before(Point::CommitSwap)
             .await
             .map_err(CommitError::Failed)?;
-        let moved = self.pointers.shift(&moves).await;
+        let shifted = self.pointers.shift(&moves).await;
         failpoint::after(Point::CommitSwap)
             .await
             .map_err(CommitError::Unknown)?;
-        let error = match moved {
+        let error = match shifted {
             Ok(true) => return Ok(()),
             Ok(false) => {
                 let tables: Vec<String> = moves.iter().map(|to| to.id.to_string()).collect();
-                let changed = match tables.as_slice() {
+                let message = match tables.as_slice() {
                     [_] => "the table was changed by somebody else",
                     _ => "one of the tables was changed by somebody else",
                 };
-                let error = Error::new(ErrorKind::Conflict, changed);
+                let error = Error::new(ErrorKind::Conflict, message);
                 CommitError::Conflict(error.with("table", tables.join(", ")))
             }
             Err(MoveError::Refused(error)) => CommitError::Conflict(error),

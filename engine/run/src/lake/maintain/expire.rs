@@ -264,7 +264,9 @@ fn change<'a>(table: &'a LakeTable, going: &Going) -> Result<Change<'a>> {
     updates.extend(references.map(|name| TableUpdate::RemoveSnapshotRef {
         ref_name: name.clone(),
     }));
-    for id in &going.snapshots {
+    let mut snapshots: Vec<i64> = going.snapshots.iter().copied().collect();
+    snapshots.sort_unstable();
+    for id in &snapshots {
         if metadata.statistics_for_snapshot(*id).is_some() {
             updates.push(TableUpdate::RemoveStatistics { snapshot_id: *id });
         }
@@ -272,9 +274,9 @@ fn change<'a>(table: &'a LakeTable, going: &Going) -> Result<Change<'a>> {
             updates.push(TableUpdate::RemovePartitionStatistics { snapshot_id: *id });
         }
     }
-    if !going.snapshots.is_empty() {
+    if !snapshots.is_empty() {
         updates.push(TableUpdate::RemoveSnapshots {
-            snapshot_ids: going.snapshots.iter().copied().collect(),
+            snapshot_ids: snapshots,
         });
     }
     Ok(Change {

@@ -262,7 +262,7 @@ async fn move_into(home: &Home, folder: &Path, files: &[ObjectMeta]) -> Result<(
         .put(&place, list.into())
         .await
         .map_err(immovable())?;
-    let moved = stream::iter(moves)
+    let done = stream::iter(moves)
         .map(|(from, to)| async move {
             match home.store.rename(&from, &to).await {
                 // Somebody else was faster.
@@ -271,7 +271,7 @@ async fn move_into(home: &Home, folder: &Path, files: &[ObjectMeta]) -> Result<(
             }
         })
         .buffer_unordered(FILES_AT_ONCE);
-    moved.try_collect().await
+    done.try_collect().await
 }
 
 fn unlisted() -> impl FnOnce(object_store::Error) -> Error {

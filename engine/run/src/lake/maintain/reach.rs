@@ -1,6 +1,6 @@
 //! The files that snapshots of a table reach.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use connectors::Result;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -71,10 +71,10 @@ pub(super) async fn files(
 }
 
 /// Files that belong to the table but to no snapshot's manifests: its metadata, its statistics.
-pub(super) fn of_metadata(table: &Table) -> HashSet<String> {
+pub(super) fn of_metadata(table: &Table) -> BTreeSet<String> {
     let metadata = table.metadata();
     let log = metadata.metadata_log().iter();
-    let mut files: HashSet<String> = log.map(|entry| entry.metadata_file.clone()).collect();
+    let mut files: BTreeSet<String> = log.map(|entry| entry.metadata_file.clone()).collect();
     files.extend(table.metadata_location().map(str::to_owned));
     let statistics = metadata.statistics_iter();
     files.extend(statistics.map(|file| file.statistics_path.clone()));

@@ -89,17 +89,7 @@ impl Candidates {
         let snapshot = table.metadata().current_snapshot().cloned();
         let live = live_files(table, snapshot.as_ref()).await?;
         found.all = live.data.len();
-        let of_equality =
-            |file: &&LiveFile| file.file.content_type() == DataContentType::EqualityDeletes;
-        if let Some(file) = live.deletes.iter().find(of_equality) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the table has equality deletes, which another engine wrote; it cannot be merged into",
-            )
-            .with("table", id)
-            .with("file", file.file.file_path())
-            .help("compact the table with the engine that wrote them, then run again"));
-        }
+        refuse_equality_deletes(id, &live.deletes)?;
         let scan = LakeScan::new(table.clone(), snapshot, Arc::clone(schema), arrow);
         let tasks = match wanted {
             Wanted::Keys(..) => scan.files().await,
@@ -246,6 +236,22 @@ impl Candidates {
             (folder.to_owned(), bound, path.to_owned())
         });
     }
+}
+
+/// Equality deletes are not understood here.
+fn refuse_equality_deletes(id: &TableId, deletes: &[LiveFile]) -> Result<()> {
+    let of_equality =
+        |file: &&LiveFile| file.file.content_type() == DataContentType::EqualityDeletes;
+    let Some(file) = deletes.iter().find(of_equality) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "the table has equality deletes, which another engine wrote; it cannot be merged into",
+    )
+    .with("table", id)
+    .with("file", file.file.file_path())
+    .help("compact the table with the engine that wrote them, then run again"))
 }
 
 /// The rows of files that delete files list, by file. Each delete file is read once: those of other engines list rows of

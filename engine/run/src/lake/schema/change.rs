@@ -292,11 +292,10 @@ pub(in crate::lake) fn evolve(
 
 /// A table with these columns instead of its own.
 pub(super) fn with_fields(table: &Schema, fields: Vec<NestedFieldRef>) -> Result<Schema> {
-    let kept = table
-        .identifier_field_ids()
-        .filter(|id| fields.iter().any(|field| field.id == *id && field.required));
+    let stays = |id: &i32| fields.iter().any(|field| field.id == *id && field.required);
+    let kept: Vec<i32> = table.identifier_field_ids().filter(stays).collect();
     Schema::builder()
-        .with_fields(fields.clone())
+        .with_fields(fields)
         .with_identifier_field_ids(kept)
         .build()
         .map_err(|error| {
