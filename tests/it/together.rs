@@ -81,7 +81,7 @@ fn all_or_none(place: &Place) {
     assert_eq!(sums(&scene), ["1,30"; TABLES]);
     let history = scene.good(&["history", "d.t3", "--format", "json"]);
     assert_eq!(history.matches("\"operation\"").count(), 3, "{history}");
-    scene.readers_agree();
+    scene.readers_agree_at(place, &["d"], &[]);
 }
 
 #[cfg(debug_assertions)]

@@ -14,6 +14,7 @@ mod faults;
 mod foreign;
 mod keys;
 mod staging;
+mod together;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -159,7 +160,11 @@ fn id() -> TableId {
 }
 
 async fn stage(lake: &Lake, rows: &RecordBatch) -> Staged {
-    let request = StageRequest::new(id(), WriteMode::Append, rows.schema());
+    stage_into(lake, id(), rows).await
+}
+
+async fn stage_into(lake: &Lake, table: TableId, rows: &RecordBatch) -> Staged {
+    let request = StageRequest::new(table, WriteMode::Append, rows.schema());
     let stage = lake.stage(request).await.unwrap();
     let mut writer = stage.writer().unwrap();
     writer.write(rows).await.unwrap();

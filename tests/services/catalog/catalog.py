@@ -11,6 +11,7 @@ OPTIONS is a JSON object; S3 is where `tests/services/with` says:
     vend              "config", "credentials" or "endpoint": where the keys are told
     staging           what a staged creation answers: 200, or a refusal
     commit_creates    whether a commit makes a table that is not there        (true)
+    transactions      whether several tables change in one step               (false)
 
 It prints its address, then answers each line on stdin with one on stdout: a list of faults for the next commits (`409`,
 `500`, `503`, `"drop"` the reply after the commit took effect, `"break"` off before it), or `"report"`. It ends with its
@@ -75,7 +76,8 @@ class State:
         self.tokens: dict[str, float] = {}
         self.faults: list = []
         self.keys = gate.Keys(options.get("key_lifetime") or 0)
-        self.seen = {"stale_tokens": 0, "staged": 0, "made": 0, "dropped": 0, "commits": 0, "keys_asked": 0}
+        self.seen = {"stale_tokens": 0, "staged": 0, "made": 0, "dropped": 0, "commits": 0, "transactions": 0,
+                     "keys_asked": 0}
         self.gate = None
         self.lock = threading.RLock()
 
@@ -156,13 +158,34 @@ class Tables:
         state.seen["made"] += 1
         return self.shown(state.catalog.create_table(identifier, **wanted))
 
-    def commit(self, identifier: tuple, raw: bytes) -> dict:
-        state = self.state
-        fault = state.faults.pop(0) if state.faults else None
+    def fault(self):
+        """What is to go wrong with a commit; "drop" comes after it."""
+        faults = self.state.faults
+        fault = faults.pop(0) if faults else None
         if isinstance(fault, int):
             raise Refused(fault, f"told to answer {fault}")
         if fault == "break":
             raise Dropped
+        return fault
+
+    def transaction(self, raw: bytes) -> None:
+        """Changes tables that are there: all, or none where a requirement of one does not hold."""
+        state, fault = self.state, self.fault()
+        changes = []
+        for change in json.loads(raw)["table-changes"]:
+            request = CommitTableRequest.model_validate(change)
+            table = state.catalog.load_table((*request.identifier.namespace.root, request.identifier.name))
+            for requirement in request.requirements:
+                requirement.validate(table.metadata)
+            changes.append((table, request))
+        for table, request in changes:
+            state.catalog.commit_table(table, tuple(request.requirements), tuple(request.updates))
+        state.seen["transactions"] += 1
+        if fault == "drop":
+            raise Dropped
+
+    def commit(self, identifier: tuple, raw: bytes) -> dict:
+        state, fault = self.state, self.fault()
         request = CommitTableRequest.model_validate_json(raw)
         exists = state.catalog.table_exists(identifier)
         if not exists and not state.options.get("commit_creates", True):
@@ -215,7 +238,11 @@ def handler(state: State) -> type[BaseHTTPRequestHandler]:
             state.check(self.headers.get("authorization"))
             if path == ["config"]:
                 return 200, self.config()
-            if path[0] != "lake" or path[1] != "namespaces":
+            if path[0] != "lake":
+                raise Refused(404, "no such address")
+            if path[1:] == ["transactions", "commit"] and state.options.get("transactions"):
+                return 204, tables.transaction(raw)
+            if path[1] != "namespaces":
                 raise Refused(404, "no such address")
             match path[2:]:
                 case []:
@@ -233,6 +260,8 @@ def handler(state: State) -> type[BaseHTTPRequestHandler]:
         def config(self) -> dict:
             credentials = "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}/credentials"
             endpoints = [credentials] if state.options.get("vend") == "endpoint" else []
+            if state.options.get("transactions"):
+                endpoints.append("POST /v1/{prefix}/transactions/commit")
             return {"defaults": {}, "overrides": {"prefix": "lake"}, "endpoints": endpoints}
 
         def namespaces(self, raw: bytes) -> dict:
