@@ -168,10 +168,7 @@ fn appends_and_merges_go_on_beside_it() {
             "{write}: files {}, left {}, expired {}",
             sums[0], sums[1], sums[2]
         );
-        assert!(
-            sums[0] + sums[1] > 0,
-            "nothing was compacted, or left to others"
-        );
+        assert!(sums[0] + sums[1] > 0, "the two never met");
         let expected: u64 = (0..2000_u64)
             .map(|id| {
                 (1..=runs)
@@ -185,7 +182,9 @@ fn appends_and_merges_go_on_beside_it() {
             lake.query(content),
             [format!("2080,2080,{}", expected + 80)]
         );
-        lake.maintain(&[]);
+        // Which of the two was faster is chance; with nobody beside it the rest is compacted.
+        let last = lake.maintain(&[])["t compact"]["into_files"].as_u64();
+        assert!(sums[0] + last.unwrap() > 0, "nothing was compacted");
         assert_eq!(
             lake.query(content),
             [format!("2080,2080,{}", expected + 80)]

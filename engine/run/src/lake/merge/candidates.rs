@@ -247,7 +247,7 @@ fn refuse_equality_deletes(id: &TableId, deletes: &[LiveFile]) -> Result<()> {
     };
     Err(Error::new(
         ErrorKind::Unsupported,
-        "the table has equality deletes, which another engine wrote; it cannot be merged into",
+        "the table has equality deletes, which another engine wrote; its files cannot be written again",
     )
     .with("table", id)
     .with("file", file.file.file_path())
