@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Instant;
 
-use crate::crash::Numbers;
 use crate::database::Database;
+use crate::kills::{Kills, Numbers};
 use crate::one_load::OneLoad;
 use crate::place::Place;
 use crate::services;
@@ -330,8 +329,6 @@ fn more_rows_than_there_is_memory_for() {
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
     const ROWS: u64 = 20_000;
-    let kills = services::number("LAKEWRIGHT_TEST_KILLS").unwrap_or(8);
-    let mut numbers = Numbers(services::random());
     let case = OneLoad::embedded();
     let extract = "table: '*.csv', mode: incremental, options: { schema: { id: long, v: long } }";
     case.reads(extract, &new(""));
@@ -347,26 +344,17 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
         (round + 1) * ROWS / 2
     };
     arrive();
-    let timed = || {
-        let started = Instant::now();
-        case.scene.good(&["run", "d/p"]);
-        started.elapsed()
-    };
-    let (mut longest, mut killed) = (timed(), 0);
-    for kill in 1..=kills {
+    let run = || case.scene.good(&["run", "d/p"]);
+    let mut kills = Kills::new(8, run);
+    while let Some(kill) = kills.another() {
         let all = arrive();
-        let mut child = case.scene.start(&["run", "d/p"]);
-        let percent = u32::try_from(numbers.next() % 110).unwrap();
-        std::thread::sleep(longest * percent / 100);
-        child.kill().unwrap();
-        killed += u64::from(!child.wait().unwrap().success());
-        longest = longest.max(timed());
+        kills.strike(case.scene.start(&["run", "d/p"]));
+        kills.spare(run);
         let count = case
             .scene
             .query("SELECT count(*), count(DISTINCT id) FROM d.t");
         assert_eq!(count, [format!("{all},{all}")], "after kill {kill}");
     }
-    assert!(killed > kills / 3, "too late: {killed} of {kills}");
     case.scene.readers_agree();
 }
 

@@ -1,10 +1,8 @@
 //! Incremental reads of PostgreSQL into the lake: nothing that is new is left out, nothing comes twice.
 
-use std::time::{Duration, Instant};
-
 use crate::database::Database;
+use crate::kills::Kills;
 use crate::scene::Scene;
-use crate::services;
 
 /// A table whose watermark, `at`, has a type and a mode, and a project that loads it into `d.t`.
 struct Case {
@@ -281,19 +279,13 @@ fn a_kill_in_an_incremental_run_loses_and_doubles_nothing() {
         return;
     };
     case.insert(&rows(1, 2_000));
-    let started = Instant::now();
-    case.run();
-    let length = started.elapsed();
+    let mut kills = Kills::new(5, || case.run());
     let mut last = 2_000;
-    for _ in 0..5 {
+    while let Some(kill) = kills.another() {
         case.insert(&rows(last + 1, last + 2_000));
         last += 2_000;
-        let mut child = case.scene.start(&["run", "d/p"]);
-        let percent = u32::try_from(services::random() % 110).unwrap();
-        std::thread::sleep(length * percent / 100);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        case.run();
+        kills.strike(case.scene.start(&["run", "d/p"]));
+        kills.spare(|| case.run());
         let expected = case
             .database
             .query("SELECT count(*), count(DISTINCT id), sum(id) FROM t");
@@ -301,8 +293,7 @@ fn a_kill_in_an_incremental_run_loses_and_doubles_nothing() {
             case.scene
                 .query("SELECT count(*), count(DISTINCT id), sum(id) FROM d.t"),
             expected,
-            "killed after {percent} % of {} ms",
-            Duration::as_millis(&length)
+            "kill {kill}"
         );
     }
     case.scene.readers_agree();

@@ -27,6 +27,7 @@ mod history;
 mod incremental;
 mod interrupt;
 mod kept;
+mod kills;
 mod lake;
 mod maintain;
 mod maintain_beside;

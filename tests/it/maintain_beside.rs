@@ -2,15 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use run::ErrorKind;
 use run::lake::{CompactionRules, TableId};
 use serde_json::Value;
 
-use crate::crash::Numbers;
 use crate::kept::{AT_ONCE, Kept};
-use crate::services;
+use crate::kills::Kills;
 
 const TRIES: usize = 10;
 const LOADS: usize = 8;
@@ -246,9 +245,6 @@ async fn a_compaction_whose_snapshot_has_expired_is_given_up() {
 
 #[test]
 fn a_kill_at_any_moment_changes_no_row() {
-    let seed = services::number("LAKEWRIGHT_TEST_SEED").unwrap_or_else(services::random);
-    println!("LAKEWRIGHT_TEST_SEED={seed}");
-    let mut numbers = Numbers(seed);
     let case =
         Kept::embedded("{ compact: { min_files: 2 }, expire: { older_than: 1ms, keep: 1 } }");
     case.appends(", partition_by: ['bucket(4, id)']");
@@ -263,28 +259,17 @@ fn a_kill_at_any_moment_changes_no_row() {
     append(&case);
     append(&case);
     let content = "SELECT count(*), count(DISTINCT id), sum(id) FROM $.t";
-    let started = Instant::now();
-    case.maintain(&[]);
-    let span = u64::try_from(started.elapsed().as_micros()).unwrap();
-    let mut killed = 0;
-    for kill in 0..services::number("LAKEWRIGHT_TEST_KILLS").unwrap_or(KILLS) {
+    let mut kills = Kills::new(KILLS, || case.maintain(&[]));
+    while let Some(kill) = kills.another() {
         append(&case);
         let before = case.query(content);
-        let mut child = case.scene.start(&["maintain"]);
-        std::thread::sleep(Duration::from_micros(numbers.next() % span));
-        child.kill().unwrap();
-        killed += u64::from(!child.wait().unwrap().success());
-        assert_eq!(case.query(content), before, "kill {kill}, seed {seed}");
-        if kill % 4 == 3 {
-            case.maintain(&[]);
-            assert_eq!(
-                case.query(content),
-                before,
-                "after kill {kill}, seed {seed}"
-            );
+        kills.strike(case.scene.start(&["maintain"]));
+        assert_eq!(case.query(content), before, "kill {kill}");
+        if kill % 4 == 0 {
+            kills.spare(|| case.maintain(&[]));
+            assert_eq!(case.query(content), before, "after kill {kill}");
         }
     }
-    println!("{killed} killed");
     std::thread::sleep(Duration::from_millis(1100));
     case.maintain(&[]);
     let done = case.maintain(&[]);

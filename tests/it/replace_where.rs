@@ -1,10 +1,10 @@
 //! `replace` with `where`: rows take the place of a part of the table, and the rest stays as it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::crash::Numbers;
 use crate::database::Database;
+use crate::kills::Kills;
 use crate::one_load::OneLoad;
 use crate::place::Place;
 use crate::scene::Scene;
@@ -202,8 +202,6 @@ fn a_condition_that_means_nothing_is_refused_by_the_plan() {
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
     const ROWS: u64 = 20_000;
-    let kills = services::number("LAKEWRIGHT_TEST_KILLS").unwrap_or(8);
-    let mut numbers = Numbers(services::random());
     let case = OneLoad::embedded();
     case.says("id: long, v: long", "mode: append");
     let rows = |round: u64| {
@@ -217,20 +215,12 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
         rows.collect::<Vec<_>>().join(" ")
     };
     case.arrives("id,v", &odd(1));
-    let timed = || {
-        let started = Instant::now();
-        case.scene.good(&["run", "d/p"]);
-        started.elapsed()
-    };
-    let (mut longest, mut killed) = (timed(), 0);
-    for kill in 1..=kills {
+    let run = || case.scene.good(&["run", "d/p"]);
+    let mut kills = Kills::new(8, run);
+    while let Some(kill) = kills.another() {
         case.arrives("id,v", &odd(kill + 1));
-        let mut child = case.scene.start(&["run", "d/p"]);
-        let percent = u32::try_from(numbers.next() % 110).unwrap();
-        std::thread::sleep(longest * percent / 100);
-        child.kill().unwrap();
-        killed += u64::from(!child.wait().unwrap().success());
-        longest = longest.max(timed());
+        kills.strike(case.scene.start(&["run", "d/p"]));
+        kills.spare(run);
         let sums = "SELECT count(*), count(DISTINCT id), sum(v) FROM d.t";
         let sum = ROWS / 2 * (kill + 1);
         assert_eq!(
@@ -239,7 +229,6 @@ fn a_kill_at_any_moment_loses_and_doubles_nothing() {
             "after kill {kill}"
         );
     }
-    assert!(killed > kills / 3, "too late: {killed} of {kills}");
     case.scene.readers_agree();
 }
 

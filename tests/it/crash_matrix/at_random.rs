@@ -6,7 +6,7 @@ use run::failpoint::Side;
 
 use super::kind::{KINDS, Kind, To};
 use super::world::World;
-use crate::crash::Numbers;
+use crate::kills::Numbers;
 use crate::services;
 
 const KILLS: u64 = 30;
