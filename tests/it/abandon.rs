@@ -102,18 +102,3 @@ fn a_run_leaves_nothing_beside_its_databases() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
-
-#[test]
-fn a_schedule_that_nothing_runs_yet_is_noted() {
-    let scene = Scene::empty();
-    scene.good(&["init", "."]);
-    for line in [&["validate"][..], &["plan", "sales/orders"]] {
-        let output = scene.run(line);
-        assert!(output.status.success());
-        let told = [output.stdout, output.stderr].concat();
-        let told = String::from_utf8(told).unwrap();
-        let noted = told.contains("schedules are not run yet");
-        // Only one of its two pipelines has a schedule.
-        assert_eq!(noted, line == ["validate"], "{told}");
-    }
-}

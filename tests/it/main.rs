@@ -17,6 +17,7 @@ mod crash;
 #[cfg(debug_assertions)]
 mod crash_matrix;
 mod create_only;
+mod daemon;
 mod database;
 mod dedupe;
 mod estate;
@@ -46,6 +47,7 @@ mod replace_where;
 mod rest;
 mod resume;
 mod scene;
+mod schedule;
 mod schemas;
 mod services;
 mod sql_errors;

@@ -22,6 +22,7 @@ fn started(attempt: u32) -> RunEvent {
         plan: Box::new(serde_json::from_str(plan).expect("a plan")),
         attempt,
         trigger: "manual".to_owned(),
+        decision: None,
     }
 }
 

@@ -71,7 +71,7 @@ fn ended<T>(
 }
 
 /// Returns at the next Ctrl-C or, where there is such a thing, SIGTERM.
-async fn asked_to_stop() {
+pub(crate) async fn asked_to_stop() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

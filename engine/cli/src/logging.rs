@@ -21,9 +21,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging. `verbose` counts how often `-v` was written.
-pub(crate) fn start(format: LogFormat, verbose: u8, bars: &MultiProgress) {
+/// Starts logging. `verbose` counts how often `-v` was written; `followed` says that the log is all
+/// that the command shows.
+pub(crate) fn start(format: LogFormat, verbose: u8, followed: bool, bars: &MultiProgress) {
     let level = match (verbose, format) {
+        (0, LogFormat::Text) if followed => "warn,lakewright=info",
         (0, LogFormat::Text) => "warn",
         // Whoever wants JSON wants to follow the run in it.
         (0, LogFormat::Json) => "warn,lakewright=info",

@@ -56,9 +56,9 @@ pub struct Engine {
     settings: Settings,
     clock: Arc<dyn Clock>,
     connections: Connections,
-    lake: OnceCell<Lake>,
-    state: OnceCell<Box<dyn StateStore>>,
-    resources: OnceLock<Resources>,
+    lake: Arc<OnceCell<Lake>>,
+    state: Arc<OnceCell<Box<dyn StateStore>>>,
+    resources: Arc<OnceLock<Resources>>,
 }
 
 /// What one part of the world answered when it was asked whether it is there.
@@ -113,10 +113,26 @@ impl Engine {
             graph,
             settings,
             clock: Arc::new(SystemClock),
-            lake: OnceCell::new(),
-            state: OnceCell::new(),
-            resources: OnceLock::new(),
+            lake: Arc::default(),
+            state: Arc::default(),
+            resources: Arc::default(),
         }
+    }
+
+    /// An engine over another version of the project. Both may be at work for a while: they share the memory for queries
+    /// and, where the project still says the same of them, lake and state. (Two that open one `SQLite` file in one process
+    /// take each other's locks away.)
+    pub fn replaced_by(&self, project: Project, texts: Texts) -> Self {
+        let mut next = Self::new(self.root.clone(), project, texts, self.settings.clone());
+        next.clock = Arc::clone(&self.clock);
+        next.resources = Arc::clone(&self.resources);
+        if next.project.lake == self.project.lake {
+            next.lake = Arc::clone(&self.lake);
+        }
+        if next.project.state == self.project.state {
+            next.state = Arc::clone(&self.state);
+        }
+        next
     }
 
     /// The project.

@@ -1,8 +1,10 @@
 //! From a folder of specs to a checked project.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use connectors::{Error, ErrorKind, Incremental, Result, registry};
+use sha2::{Digest as _, Sha256};
 use spec::model::Project;
 use spec::{Diagnostics, SourceFile, Texts};
 
@@ -28,6 +30,8 @@ pub struct Loaded {
     pub texts: Texts,
     /// How many spec files there are.
     pub files: usize,
+    /// What tells this state of the files from any other: 16 hexadecimal digits over their names and bytes.
+    pub fingerprint: String,
 }
 
 /// Reads and checks all specs below a folder, for one environment.
@@ -47,12 +51,29 @@ pub fn load_project(root: &Path, environment: Option<&str>) -> Result<Loaded> {
                 .is_some_and(|end| end != "sql")
         })
         .count();
+    let fingerprint = fingerprint(&files);
     let (project, diagnostics, texts) = spec::check(files, environment, &Registry);
     Ok(Loaded {
+        fingerprint,
         project,
         diagnostics,
         texts,
         files: specs,
+    })
+}
+
+fn fingerprint(files: &[SourceFile]) -> String {
+    let mut digest = Sha256::new();
+    for file in files {
+        for part in [file.path.as_bytes(), &file.bytes] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+    }
+    let digest = digest.finalize();
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 

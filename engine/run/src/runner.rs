@@ -17,7 +17,7 @@ use crate::execute::{Committed, Executor, committed_before};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
 use crate::scratch::Scratch;
-use crate::state::{RunEvent, RunId, RunRecord};
+use crate::state::{OpenDecision, PipelineLock, RunEvent, RunId, RunRecord};
 
 /// What is waited before an event is written again, each time it is.
 const RECORD_PAUSES: [Duration; 3] = [
@@ -26,9 +26,28 @@ const RECORD_PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
 ];
 
+/// Why a run exists.
+#[derive(Clone, Debug)]
+struct Cause {
+    /// For people.
+    trigger: String,
+    /// The decision that it came of.
+    decision: Option<u32>,
+}
+
+/// What became of the run that was decided.
+#[derive(Debug)]
+pub enum Decided {
+    /// It has run now, and ended well.
+    Ran(RunReport),
+    /// It had ended before.
+    Before,
+}
+
 /// The run that is to be carried out.
 struct Chosen {
     run: RunId,
+    cause: Cause,
     plan: Plan,
     attempt: u32,
     resumed: bool,
@@ -50,7 +69,84 @@ impl Engine {
     ) -> Result<RunReport> {
         let pipeline = self.pipeline(id)?;
         let lock = self.state().await?.lock(id).await?;
-        let chosen = self.chosen(pipeline, sealed, &progress, &cancel).await?;
+        let cause = Cause {
+            trigger: "manual".to_owned(),
+            decision: None,
+        };
+        let chosen = self.chosen(pipeline, sealed, &cause, &progress, &cancel);
+        let report = match chosen.await {
+            Ok(chosen) => Box::pin(self.carry_out(pipeline, &chosen, &progress, &cancel)).await,
+            Err(error) => Err(error),
+        };
+        release(lock, id).await;
+        report
+    }
+
+    /// Carries out the run that was decided, unless that has been done; what another run has left half done is finished
+    /// first. However this process ends, there is one run of the decision that ended, or it is still open.
+    ///
+    /// # Errors
+    /// As for [`Engine::run`]. After a `Conflict`, and where the run has committed a part, the decision stays open.
+    pub async fn run_decided(
+        &self,
+        decision: &OpenDecision,
+        progress: Arc<dyn Progress>,
+        cancel: CancellationToken,
+    ) -> Result<Decided> {
+        let pipeline = self.pipeline(&decision.pipeline)?;
+        let lock = self.state().await?.lock(&pipeline.id).await?;
+        let done = Box::pin(self.decided(pipeline, decision, &progress, &cancel)).await;
+        release(lock, &pipeline.id).await;
+        done
+    }
+
+    async fn decided(
+        &self,
+        pipeline: &Pipeline,
+        decision: &OpenDecision,
+        progress: &Arc<dyn Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<Decided> {
+        let state = self.state().await?;
+        let sequence = decision.sequence;
+        let cause = Cause {
+            trigger: decision.cause.clone(),
+            decision: Some(sequence),
+        };
+        loop {
+            if let Some(end) = state.end_of(&pipeline.id, sequence).await? {
+                state.close_decision(&pipeline.id, sequence, &end).await?;
+                return Ok(Decided::Before);
+            }
+            let chosen = match self.chosen(pipeline, None, &cause, progress, cancel).await {
+                Ok(chosen) => chosen,
+                Err(error) => {
+                    // Nothing is in the log of runs that could tell of it.
+                    let what = format!("could not begin: {error}");
+                    state.close_decision(&pipeline.id, sequence, &what).await?;
+                    return Err(error);
+                }
+            };
+            let ours = chosen.cause.decision == Some(sequence);
+            let done = Box::pin(self.carry_out(pipeline, &chosen, progress, cancel)).await;
+            if ours && let Some(end) = state.end_of(&pipeline.id, sequence).await? {
+                state.close_decision(&pipeline.id, sequence, &end).await?;
+            }
+            let report = done?;
+            if ours {
+                return Ok(Decided::Ran(report));
+            }
+        }
+    }
+
+    /// Carries out a run.
+    async fn carry_out(
+        &self,
+        pipeline: &Pipeline,
+        chosen: &Chosen,
+        progress: &Arc<dyn Progress>,
+        cancel: &CancellationToken,
+    ) -> Result<RunReport> {
         let steps = chosen
             .plan
             .steps
@@ -58,13 +154,8 @@ impl Engine {
             .map(|step| step.name.clone())
             .collect();
         progress.event(ProgressEvent::Planned { steps });
-        let done = Box::pin(self.attempts(pipeline, &chosen, &progress, &cancel)).await;
-        let report = self.conclude(&chosen, done).await;
-        if let Err(error) = lock.release().await {
-            // It goes with the process at the latest; the run itself is over.
-            tracing::warn!(%error, pipeline = %id, "the pipeline's lock could not be given back");
-        }
-        report
+        let done = Box::pin(self.attempts(pipeline, chosen, progress, cancel)).await;
+        self.conclude(chosen, done).await
     }
 
     /// Looks which run it is, as often as the pipeline may be tried: nothing is recorded yet that could go on later.
@@ -72,12 +163,14 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         sealed: Option<Plan>,
+        cause: &Cause,
         progress: &Arc<dyn Progress>,
         cancel: &CancellationToken,
     ) -> Result<Chosen> {
         let mut tried = 1;
         loop {
-            let chosen = Box::pin(self.choose(pipeline, sealed.clone(), progress.as_ref())).await;
+            let chosen =
+                Box::pin(self.choose(pipeline, sealed.clone(), cause, progress.as_ref())).await;
             let error = match chosen {
                 Err(error) if tried < pipeline.retry.attempts && may_pass(&error) => error,
                 done => return done,
@@ -97,6 +190,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         sealed: Option<Plan>,
+        cause: &Cause,
         progress: &dyn Progress,
     ) -> Result<Chosen> {
         if let Some(left) = self.state().await?.unfinished(&pipeline.id).await?
@@ -125,6 +219,7 @@ impl Engine {
         };
         Ok(Chosen {
             run: RunId::new(self.now()),
+            cause: cause.clone(),
             plan,
             attempt: 1,
             resumed: false,
@@ -171,6 +266,7 @@ impl Engine {
         note(format!("going on with run {run}, which was interrupted"));
         Ok(Some(Chosen {
             run,
+            cause: cause_of(left),
             plan,
             attempt,
             resumed: true,
@@ -191,7 +287,8 @@ impl Engine {
             let begun = RunEvent::Started {
                 plan: Box::new(chosen.plan.clone()),
                 attempt,
-                trigger: "manual".to_owned(),
+                trigger: chosen.cause.trigger.clone(),
+                decision: chosen.cause.decision,
             };
             self.record(chosen.run, &pipeline.id, begun).await?;
             let result = self.attempt(chosen, progress, cancel).await;
@@ -331,6 +428,30 @@ impl Engine {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Why the run of this log exists.
+fn cause_of(record: &RunRecord) -> Cause {
+    let first = record.events.first().map(|event| &event.event);
+    match first {
+        Some(RunEvent::Started {
+            trigger, decision, ..
+        }) => Cause {
+            trigger: trigger.clone(),
+            decision: *decision,
+        },
+        _ => Cause {
+            trigger: "manual".to_owned(),
+            decision: None,
+        },
+    }
+}
+
+/// Gives a pipeline's lock back. It goes with the process at the latest; the run itself is over.
+async fn release(lock: PipelineLock, pipeline: &PipelineId) {
+    if let Err(error) = lock.release().await {
+        tracing::warn!(%error, %pipeline, "the pipeline's lock could not be given back");
     }
 }
 

@@ -6,12 +6,16 @@ use clap::Command;
 
 use super::STYLES;
 
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Write specs",
         &["init", "validate", "explain", "schema", "connectors"],
     ),
     ("Run pipelines", &["plan", "run", "runs"]),
+    (
+        "Run them by schedule",
+        &["daemon", "status", "trigger", "pause", "resume"],
+    ),
     (
         "Look at tables, and take care of them",
         &["query", "history", "diff", "tag", "rollback", "maintain"],

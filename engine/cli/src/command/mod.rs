@@ -6,6 +6,7 @@ mod abandon;
 mod answer;
 mod anywhere;
 mod connectors;
+mod daemon;
 mod diff;
 mod doctor;
 mod explain;
@@ -20,7 +21,9 @@ mod rollback;
 mod run;
 mod runs;
 mod schema;
+mod status;
 mod tag;
+mod trigger;
 mod validate;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -90,6 +93,11 @@ enum Command {
     Plan(plan::Plan),
     Run(run::Run),
     Runs(runs::Runs),
+    Daemon(daemon::Daemon),
+    Status(status::Status),
+    Trigger(trigger::Trigger),
+    Pause(trigger::Pause),
+    Resume(trigger::Resume),
     Query(query::Query),
     History(history::History),
     Diff(diff::Diff),
@@ -130,7 +138,8 @@ impl Invocation {
         if !screen::is_watched() || log_format == LogFormat::Json {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        logging::start(log_format, verbose, &bars);
+        let followed = matches!(self.arguments.command, Command::Daemon(_));
+        logging::start(log_format, verbose, followed, &bars);
         let surroundings = Surroundings { bars, log_format };
         match self.arguments.command {
             Command::Init(init) => init.execute(),
@@ -141,6 +150,11 @@ impl Invocation {
             Command::Plan(plan) => plan.execute().await,
             Command::Run(run) => run.execute(surroundings).await,
             Command::Runs(runs) => runs.execute().await,
+            Command::Daemon(daemon) => daemon.execute().await,
+            Command::Status(status) => status.execute().await,
+            Command::Trigger(trigger) => trigger.execute().await,
+            Command::Pause(pause) => pause.execute().await,
+            Command::Resume(resume) => resume.execute().await,
             Command::Query(query) => query.execute().await,
             Command::History(history) => history.execute().await,
             Command::Diff(diff) => diff.execute().await,

@@ -66,12 +66,6 @@ impl Plan {
             Some(name) => vec![project::pipeline(engine.project(), name)?],
             None => engine.graph().pipelines(),
         };
-        let planned = engine.project().pipelines.iter();
-        let note = project::unscheduled(
-            planned
-                .filter(|(id, _)| pipelines.contains(id))
-                .map(|(_, pipeline)| pipeline),
-        );
         let plans = interruptible(|_| async move { make(&engine, &pipelines).await }).await?;
         if let (Some(out), [plan]) = (&self.out, plans.as_slice()) {
             keep(plan, out)?;
@@ -79,11 +73,7 @@ impl Plan {
         match self.format {
             Format::Text => {
                 let texts: Vec<String> = plans.iter().map(render::plan::text).collect();
-                screen::answer(&texts.join("\n"))?;
-                if let Some(note) = &note {
-                    screen::remark(note);
-                }
-                Ok(())
+                screen::answer(&texts.join("\n"))
             }
             Format::Dot => screen::answer(&plans.iter().map(render::dot::text).collect::<String>()),
             Format::Json => screen::answer(&self.json(&plans)?),

@@ -5,11 +5,10 @@ use std::str::FromStr;
 
 use run::{Engine, Settings};
 use spec::Texts;
-use spec::model::{Pipeline, PipelineId, Project};
+use spec::model::{PipelineId, Project};
 
 use crate::exit::Failure;
 use crate::render::amount::parse_bytes;
-use crate::render::style::{NOTE, paint};
 use crate::screen;
 
 /// How much memory an engine may use when nobody says.
@@ -58,18 +57,6 @@ impl ProjectArguments {
     pub(super) fn engine_to_look(&self) -> Result<Engine, Failure> {
         self.engine(settings(DEFAULT_MEMORY, None))
     }
-}
-
-/// What is to be said of pipelines that have a schedule.
-pub(super) fn unscheduled<'a>(mut pipelines: impl Iterator<Item = &'a Pipeline>) -> Option<String> {
-    pipelines
-        .any(|pipeline| pipeline.schedule.is_some())
-        .then(|| {
-            format!(
-                "{}: schedules are not run yet: start a pipeline with `lakewright run`",
-                paint(NOTE, "note")
-            )
-        })
 }
 
 /// Reads how much memory queries may use.

@@ -5,7 +5,7 @@ use crate::render::amount::counted;
 use crate::render::style::{GOOD, paint};
 use crate::screen;
 
-use super::project::{self, ProjectArguments};
+use super::project::ProjectArguments;
 
 /// Check every spec and print all findings at once
 ///
@@ -42,8 +42,7 @@ impl Validate {
             Format::Json => screen::answer(&format!("{:#}\n", found.to_json()))?,
             Format::Text => {
                 let blocks = found.render(screen::stdout_has_colour());
-                let note = note(&loaded).map(|note| note + "\n").unwrap_or_default();
-                screen::answer(&format!("{blocks}{note}{}\n", summary(&loaded)))?;
+                screen::answer(&format!("{blocks}{}\n", summary(&loaded)))?;
             }
         }
         if found.has_errors() {
@@ -52,15 +51,6 @@ impl Validate {
             Ok(())
         }
     }
-}
-
-/// What is right and still not what one might expect of it.
-fn note(loaded: &run::Loaded) -> Option<String> {
-    let project = loaded
-        .project
-        .as_ref()
-        .filter(|_| !loaded.diagnostics.has_errors())?;
-    project::unscheduled(project.pipelines.values())
 }
 
 fn summary(loaded: &run::Loaded) -> String {

@@ -57,6 +57,25 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// Reads `500ms`, `30s`, `5m`, `2h`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time: write it like `500ms`, `30s`, `5m` or `2h`");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(wrong)
+}
+
 /// Reads `2GiB`, `512MiB` or `64KiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let wrong = || format!("`{text}` is not a size: write it like `512MiB` or `2GiB`");

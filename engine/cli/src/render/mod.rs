@@ -13,5 +13,6 @@ pub(crate) mod report;
 pub(crate) mod rollback;
 pub(crate) mod rows;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -32,6 +32,9 @@ pub enum RunEvent {
         attempt: u32,
         /// Why the run exists, for people: `manual`, `schedule 15 5 * * *`.
         trigger: String,
+        /// The place of the decision that it came of, where it came of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<u32>,
     },
     /// A step ended well.
     StepFinished {
@@ -100,6 +103,14 @@ impl RunEvent {
         Self::Failed {
             kind: error.kind().as_str().to_owned(),
             message: told(error),
+        }
+    }
+
+    /// The place of the decision that the run came of.
+    pub(super) const fn decision(&self) -> Option<u32> {
+        match self {
+            Self::Started { decision, .. } => *decision,
+            _ => None,
         }
     }
 

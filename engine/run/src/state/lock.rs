@@ -1,4 +1,4 @@
-//! One run of a pipeline at a time.
+//! One run of a pipeline at a time, and one process at a time that decides about schedules.
 //!
 //! Both kinds of lock belong to something that dies with its process, a file handle or a session, so that no crash
 //! leaves one behind and nobody has to guess from a timestamp whether the holder lives.
@@ -38,6 +38,35 @@ enum Held {
     Session(PgConnection),
 }
 
+impl Held {
+    /// Takes the lock on a file; `None` where somebody else has it. Lock files are never removed: to remove one that
+    /// another process has just opened would let both have it.
+    async fn file(path: &Path) -> Result<Option<Self>> {
+        let file = open(path)?;
+        for attempt in 1.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempt < TRIES => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(unusable(path).caused_by(error)),
+            }
+        }
+        Ok(Some(Self::File(file)))
+    }
+
+    /// Takes the advisory lock of this number for a session; `None` where another session has it.
+    async fn session(mut session: PgConnection, key: i64) -> Result<Option<Self>> {
+        let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(key)
+            .fetch_one(&mut session)
+            .await
+            .map_err(fault::of)?;
+        Ok(free.then_some(Self::Session(session)))
+    }
+}
+
 impl PipelineLock {
     /// Gives it up, and returns when it is free: a drop frees a session's lock only once the server has noticed.
     pub async fn release(self) -> Result<()> {
@@ -49,38 +78,41 @@ impl PipelineLock {
         }
     }
 
-    /// The lock of a pipeline whose state is in the file `state`. The lock files are never removed: to remove one that
-    /// another process has just opened would let both have it.
+    /// The lock of a pipeline whose state is in the file `state`.
     pub(super) async fn in_folder(state: &Path, pipeline: &PipelineId) -> Result<Self> {
-        let path = file_of(state, pipeline);
-        let file = open(&path)?;
-        for attempt in 1.. {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if attempt < TRIES => {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(TryLockError::WouldBlock) => return Err(taken(pipeline)),
-                Err(TryLockError::Error(error)) => return Err(unusable(&path).caused_by(error)),
-            }
-        }
-        Ok(Self(Held::File(file)))
+        let held = Held::file(&file_of(state, pipeline)).await?;
+        held.map(Self).ok_or_else(|| taken(pipeline))
     }
 
     /// The lock of a pipeline, held by this session.
-    pub(super) async fn in_session(
-        mut session: PgConnection,
-        pipeline: &PipelineId,
-    ) -> Result<Self> {
-        let free: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(key(pipeline))
-            .fetch_one(&mut session)
-            .await
-            .map_err(fault::of)?;
-        if free {
-            Ok(Self(Held::Session(session)))
-        } else {
-            Err(taken(pipeline))
+    pub(super) async fn in_session(session: PgConnection, pipeline: &PipelineId) -> Result<Self> {
+        let held = Held::session(session, key(&pipeline.to_string())).await?;
+        held.map(Self).ok_or_else(|| taken(pipeline))
+    }
+}
+
+/// The right to decide about schedules, for as long as this value lives and [`Lease::holds`].
+#[must_use = "the lease is free again as soon as this is dropped"]
+pub struct Lease(Held);
+
+impl Lease {
+    /// The lease over the state in the file `state`; `None` where another process has it.
+    pub(super) async fn in_folder(state: &Path) -> Result<Option<Self>> {
+        let path = folder(state).join("scheduler.lock");
+        Ok(Held::file(&path).await?.map(Self))
+    }
+
+    /// The lease over this database; `None` where another session has it.
+    pub(super) async fn in_session(session: PgConnection) -> Result<Option<Self>> {
+        // Pipelines have a slash in their names.
+        Ok(Held::session(session, key("scheduler")).await?.map(Self))
+    }
+
+    /// Whether it is still ours: the server frees it where the session has ended.
+    pub async fn holds(&mut self) -> bool {
+        match &mut self.0 {
+            Held::File(_) => true,
+            Held::Session(session) => session.ping().await.is_ok(),
         }
     }
 }
@@ -104,7 +136,7 @@ pub(super) fn is_held_in_folder(state: &Path, pipeline: &PipelineId) -> Result<b
 /// Whether a session has the lock of a pipeline.
 pub(super) async fn is_held_in_session(pool: &PgPool, pipeline: &PipelineId) -> Result<bool> {
     sqlx::query_scalar(IS_HELD)
-        .bind(key(pipeline))
+        .bind(key(&pipeline.to_string()))
         .fetch_one(pool)
         .await
         .map_err(fault::of)
@@ -146,8 +178,8 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// Advisory locks are numbers, one space for the whole database.
-fn key(pipeline: &PipelineId) -> i64 {
-    let digest = Sha256::digest(format!("lakewright/{pipeline}"));
+fn key(name: &str) -> i64 {
+    let digest = Sha256::digest(format!("lakewright/{name}"));
     digest
         .iter()
         .take(8)

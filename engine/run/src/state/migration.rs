@@ -18,18 +18,32 @@ type Script = (i64, &'static str, &'static str);
 pub(super) struct Embedded(&'static [Script]);
 
 /// For SQLite.
-pub(super) const SQLITE: Embedded = Embedded(&[(
-    1,
-    "run event",
-    include_str!("migrations/sqlite/0001_run_event.sql"),
-)]);
+pub(super) const SQLITE: Embedded = Embedded(&[
+    (
+        1,
+        "run event",
+        include_str!("migrations/sqlite/0001_run_event.sql"),
+    ),
+    (
+        2,
+        "decision",
+        include_str!("migrations/sqlite/0002_decision.sql"),
+    ),
+]);
 
 /// For PostgreSQL.
-pub(super) const POSTGRES: Embedded = Embedded(&[(
-    1,
-    "run event",
-    include_str!("migrations/postgres/0001_run_event.sql"),
-)]);
+pub(super) const POSTGRES: Embedded = Embedded(&[
+    (
+        1,
+        "run event",
+        include_str!("migrations/postgres/0001_run_event.sql"),
+    ),
+    (
+        2,
+        "decision",
+        include_str!("migrations/postgres/0002_decision.sql"),
+    ),
+]);
 
 impl MigrationSource<'static> for Embedded {
     fn resolve(self) -> BoxFuture<'static, Result<Vec<Migration>, BoxDynError>> {

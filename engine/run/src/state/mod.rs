@@ -1,9 +1,10 @@
 //! State: what runs did, as a log that only grows, and the lock that keeps a pipeline to one run at a time.
 //!
 //! The log is a record and not the truth: what was committed stands in the tables, and the log can be written again from
-//! there. Nothing derived is stored; [`status::of`] computes it. Knows nothing of how a plan is carried out, of the lake
-//! and of schedules.
+//! there. Nothing derived is stored; [`status::of`] computes it. Beside it stands what was decided about schedules, each
+//! decision once. Knows nothing of how a plan is carried out, of the lake, and of when a pipeline is due.
 
+mod decisions;
 mod event;
 mod fault;
 mod head;
@@ -21,8 +22,9 @@ use std::path::Path;
 
 use connectors::{Result, Secrets};
 
+pub use decisions::{OpenDecision, PastDecision};
 pub use event::{Event, RunEvent};
-pub use lock::PipelineLock;
+pub use lock::{Lease, PipelineLock};
 pub use record::RunRecord;
 pub use run_id::RunId;
 pub use standing::Standing;

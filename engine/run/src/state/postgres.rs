@@ -2,6 +2,7 @@
 //!
 //! The tables are in a schema of their own, so that the database may be shared.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -17,8 +18,12 @@ use tokio::sync::OnceCell;
 use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
-use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+use super::{
+    Event, Lease, OpenDecision, PastDecision, PipelineLock, RunEvent, RunId, RunRecord, decisions,
+    fault, lock, migration,
+};
 use crate::failpoint::{self, Point};
+use crate::scheduler::{Decision, Schedules};
 
 /// Connections of one process for reading and writing the log; each lock has one more.
 const CONNECTIONS: u32 = 4;
@@ -33,8 +38,9 @@ const SESSION: [(&str, &str); 4] = [
     ("tcp_keepalives_count", "4"),
 ];
 
-const INSERT: &str = "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload)
-    VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz, $7::text::json)";
+const INSERT: &str =
+    "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload, decision)
+    VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz, $7::text::json, $8)";
 
 const EVENTS: &str = "SELECT run, pipeline, sequence,
         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), payload::text
@@ -88,9 +94,14 @@ impl PostgresStore {
         })
     }
 
-    /// For reading: `None` while there are no tables.
+    /// For reading about runs: `None` while there are none.
     async fn existing(&self) -> Result<Option<&PgPool>> {
-        if self.migrated.initialized() || self.has("run_event").await? {
+        self.with("run_event").await
+    }
+
+    /// For reading: `None` while there is no such table.
+    async fn with(&self, table: &str) -> Result<Option<&PgPool>> {
+        if self.migrated.initialized() || self.has(table).await? {
             return self.writable().await.map(Some);
         }
         Ok(None)
@@ -152,6 +163,7 @@ impl StateStore for PostgresStore {
             .bind(next.event.ends())
             .bind(record::time(next.at))
             .bind(record::encode(&next.event)?)
+            .bind(next.event.decision().map(i64::from))
             .execute(self.writable().await?)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
@@ -196,6 +208,108 @@ impl StateStore for PostgresStore {
 
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
         lock::is_held_in_session(&self.pool, pipeline).await
+    }
+
+    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize> {
+        let mut transaction = self.writable().await?.begin().await.map_err(fault::of)?;
+        let (mut written, mut taken) = (0, None);
+        for decision in decisions {
+            if taken == Some(&decision.pipeline) {
+                continue;
+            }
+            let added = sqlx::query(decisions::INSERT)
+                .bind(decision.pipeline.to_string())
+                .bind(i64::from(decision.sequence))
+                .bind(decision.verdict.as_str())
+                .bind(record::time(decision.due))
+                .bind(&decision.cause)
+                .bind(&decision.rule)
+                .bind(decisions::seen(decision)?)
+                .bind(record::time(now))
+                .execute(&mut *transaction)
+                .await
+                .map_err(fault::of)?;
+            if added.rows_affected() == 0 {
+                taken = Some(&decision.pipeline);
+            } else {
+                written += 1;
+            }
+        }
+        transaction.commit().await.map_err(fault::of)?;
+        Ok(written)
+    }
+
+    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
+        let Some(pool) = self.with("decision").await? else {
+            return Ok(Schedules::default());
+        };
+        let open = self.open_decisions().await?;
+        let rows = sqlx::query_as(decisions::LAST).fetch_all(pool).await;
+        let mut schedules = decisions::schedules(rows.map_err(fault::of)?, &open)?;
+        for pipeline in after {
+            let run: Option<String> = sqlx::query_scalar(decisions::PUBLISHED)
+                .bind(pipeline.to_string())
+                .fetch_optional(pool)
+                .await
+                .map_err(fault::of)?;
+            if let Some(run) = run {
+                schedules
+                    .published
+                    .insert(pipeline.clone(), decisions::run(&run)?);
+            }
+        }
+        Ok(schedules)
+    }
+
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>> {
+        let Some(pool) = self.with("decision").await? else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query_as(decisions::OPEN).fetch_all(pool).await;
+        decisions::open(rows.map_err(fault::of)?)
+    }
+
+    async fn end_of(&self, pipeline: &PipelineId, decision: u32) -> Result<Option<String>> {
+        let Some(pool) = self.with("decision").await? else {
+            return Ok(None);
+        };
+        sqlx::query_scalar(decisions::ENDED)
+            .bind(pipeline.to_string())
+            .bind(i64::from(decision))
+            .fetch_optional(pool)
+            .await
+            .map_err(fault::of)
+    }
+
+    async fn close_decision(&self, pipeline: &PipelineId, decision: u32, what: &str) -> Result<()> {
+        let close = sqlx::query(decisions::CLOSE)
+            .bind(pipeline.to_string())
+            .bind(i64::from(decision))
+            .bind(what);
+        close
+            .execute(self.writable().await?)
+            .await
+            .map_err(fault::of)?;
+        Ok(())
+    }
+
+    async fn decisions(&self, pipeline: &PipelineId, limit: u32) -> Result<Vec<PastDecision>> {
+        let Some(pool) = self.with("decision").await? else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query_as(decisions::NEWEST)
+            .bind(pipeline.to_string())
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await;
+        decisions::past(rows.map_err(fault::of)?)
+    }
+
+    async fn lead(&self) -> Result<Option<Lease>> {
+        let session = PgConnection::connect_with(&self.options)
+            .await
+            .map_err(fault::of)?;
+        Lease::in_session(session).await
     }
 
     async fn close(&self) {

@@ -3,6 +3,7 @@
 //! Only what writes makes the file and brings its tables up to date. Who only reads leaves no trace, and needs no right
 //! to write.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,17 +13,21 @@ use connectors::{Error, ErrorKind, Result};
 use spec::model::PipelineId;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Arguments as _, SqlitePool};
+use sqlx::{Arguments as _, FromRow, SqlitePool};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
-use super::{Event, PipelineLock, RunEvent, RunId, RunRecord, fault, lock, migration};
+use super::{
+    Event, Lease, OpenDecision, PastDecision, PipelineLock, RunEvent, RunId, RunRecord, decisions,
+    fault, lock, migration,
+};
 use crate::failpoint::{self, Point};
+use crate::scheduler::{Decision, Schedules};
 use crate::sqlite_file::{self, Question};
 
 /// Connections to the file: one writes at a time, the portal reads beside it.
@@ -30,8 +35,9 @@ const CONNECTIONS: u32 = 4;
 /// How long a writer waits for another; each writes for milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-const INSERT: &str = "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT: &str =
+    "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload, decision)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 const EVENTS: &str = "SELECT run, pipeline, sequence, at, payload FROM run_event
     WHERE run = ?1 ORDER BY sequence";
@@ -70,21 +76,34 @@ impl SqliteStore {
         }
     }
 
-    /// The rows of a statement that only reads.
+    /// The rows of a statement about runs that only reads.
     async fn rows(
         &self,
         statement: &'static str,
         arguments: SqliteArguments<'static>,
     ) -> Result<Vec<Row>> {
+        self.asked("run_event", statement, arguments).await
+    }
+
+    /// The rows of a statement that only reads; none where there is no such table yet.
+    async fn asked<R>(
+        &self,
+        table: &'static str,
+        statement: &'static str,
+        arguments: SqliteArguments<'static>,
+    ) -> Result<Vec<R>>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
         let looking = self.looking.read().await;
         let rows = if let Some(pool) = self.pool.get() {
             drop(looking);
-            sqlx::query_as_with::<Sqlite, Row, _>(statement, arguments)
+            sqlx::query_as_with::<Sqlite, R, _>(statement, arguments)
                 .fetch_all(pool)
                 .await
         } else {
             let question = Question {
-                table: "run_event",
+                table,
                 statement,
                 arguments,
             };
@@ -172,6 +191,7 @@ impl StateStore for SqliteStore {
             .bind(next.event.ends())
             .bind(record::time(next.at))
             .bind(record::encode(&next.event)?)
+            .bind(next.event.decision())
             .execute(pool)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
@@ -203,6 +223,84 @@ impl StateStore for SqliteStore {
 
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
         lock::is_held_in_folder(&self.path, pipeline)
+    }
+
+    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize> {
+        let mut transaction = self.pool().await?.begin().await.map_err(fault::of)?;
+        let (mut written, mut taken) = (0, None);
+        for decision in decisions {
+            if taken == Some(&decision.pipeline) {
+                continue;
+            }
+            let added = sqlx::query(decisions::INSERT)
+                .bind(decision.pipeline.to_string())
+                .bind(decision.sequence)
+                .bind(decision.verdict.as_str())
+                .bind(record::time(decision.due))
+                .bind(&decision.cause)
+                .bind(&decision.rule)
+                .bind(decisions::seen(decision)?)
+                .bind(record::time(now))
+                .execute(&mut *transaction)
+                .await
+                .map_err(fault::of)?;
+            if added.rows_affected() == 0 {
+                taken = Some(&decision.pipeline);
+            } else {
+                written += 1;
+            }
+        }
+        transaction.commit().await.map_err(fault::of)?;
+        Ok(written)
+    }
+
+    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
+        let open = self.open_decisions().await?;
+        let rows = self.asked("decision", decisions::LAST, SqliteArguments::default());
+        let mut schedules = decisions::schedules(rows.await?, &open)?;
+        for pipeline in after {
+            let arguments = arguments(Some(pipeline.to_string()))?;
+            let rows: Vec<(String,)> = self
+                .asked("decision", decisions::PUBLISHED, arguments)
+                .await?;
+            if let Some((run,)) = rows.first() {
+                schedules
+                    .published
+                    .insert(pipeline.clone(), decisions::run(run)?);
+            }
+        }
+        Ok(schedules)
+    }
+
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>> {
+        let rows = self.asked("decision", decisions::OPEN, SqliteArguments::default());
+        decisions::open(rows.await?)
+    }
+
+    async fn end_of(&self, pipeline: &PipelineId, decision: u32) -> Result<Option<String>> {
+        let mut arguments = arguments(Some(pipeline.to_string()))?;
+        arguments.add(decision).map_err(unbound)?;
+        let rows: Vec<(String,)> = self.asked("decision", decisions::ENDED, arguments).await?;
+        Ok(rows.into_iter().next().map(|(kind,)| kind))
+    }
+
+    async fn close_decision(&self, pipeline: &PipelineId, decision: u32, what: &str) -> Result<()> {
+        let close = sqlx::query(decisions::CLOSE)
+            .bind(pipeline.to_string())
+            .bind(decision)
+            .bind(what);
+        close.execute(self.pool().await?).await.map_err(fault::of)?;
+        Ok(())
+    }
+
+    async fn decisions(&self, pipeline: &PipelineId, limit: u32) -> Result<Vec<PastDecision>> {
+        let mut arguments = arguments(Some(pipeline.to_string()))?;
+        arguments.add(limit).map_err(unbound)?;
+        decisions::past(self.asked("decision", decisions::NEWEST, arguments).await?)
+    }
+
+    async fn lead(&self) -> Result<Option<Lease>> {
+        Lease::in_folder(&self.path).await
     }
 
     async fn close(&self) {

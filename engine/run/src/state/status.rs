@@ -330,6 +330,7 @@ mod tests {
             plan,
             attempt,
             trigger: "manual".to_owned(),
+            decision: None,
         }
     }
 

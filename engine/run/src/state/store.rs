@@ -1,13 +1,16 @@
 //! The contract of a state store.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use connectors::Result;
 use spec::model::PipelineId;
 
-use super::{Event, PipelineLock, RunEvent, RunId, RunRecord};
+use super::{Event, Lease, OpenDecision, PastDecision, PipelineLock, RunEvent, RunId, RunRecord};
+use crate::scheduler::{Decision, Schedules};
 
-/// A log of run events, and a lock for each pipeline.
+/// A log of run events, a lock for each pipeline, and what was decided about schedules.
 ///
 /// An event is one row, written in one statement under the key of run and sequence: after a crash it is there whole or
 /// not at all. Events of one run come from the process that holds its pipeline's lock; should two write all the same,
@@ -40,6 +43,28 @@ pub trait StateStore: Send + Sync {
 
     /// Whether somebody has the pipeline's lock. To look keeps nobody from taking it.
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool>;
+
+    /// Writes decisions down, in the order given, and answers how many. Where the place of one is taken, somebody else has
+    /// decided meanwhile: that one and those after it about the same pipeline are left out.
+    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize>;
+
+    /// What is known of all schedules; of publications, those of the pipelines in `after`.
+    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules>;
+
+    /// The decisions whose runs are still to come or to end, the oldest first.
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>>;
+
+    /// How the run of a decision ended; `None` where it is still to come or to end.
+    async fn end_of(&self, pipeline: &PipelineId, decision: u32) -> Result<Option<String>>;
+
+    /// Says what came of a decision. Nothing more will.
+    async fn close_decision(&self, pipeline: &PipelineId, decision: u32, what: &str) -> Result<()>;
+
+    /// The newest decisions about a pipeline, the newest first, at most `limit`.
+    async fn decisions(&self, pipeline: &PipelineId, limit: u32) -> Result<Vec<PastDecision>>;
+
+    /// Takes the right to decide, which one process has at a time; `None` where another has it.
+    async fn lead(&self) -> Result<Option<Lease>>;
 
     /// Closes what is open, so that nothing is left beside the store's own files. Nothing can be asked after it.
     async fn close(&self);

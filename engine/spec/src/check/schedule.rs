@@ -2,15 +2,15 @@
 
 use std::str::FromStr;
 
-use chrono::DateTime;
 use chrono_tz::Tz;
 
 use super::context::Context;
+use super::duration::duration;
 use super::name::BAD_NAME;
 use super::pipeline::Names;
 use super::timezone::timezone;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{self, Catchup, Overlap, PipelineId, Schedule};
+use crate::model::{Catchup, Cron, Overlap, PipelineId, Schedule};
 use crate::read::{At, MISSING_FIELD, nearest};
 use crate::source::Span;
 use crate::written::{CatchupSpec, OverlapSpec, ScheduleSpec};
@@ -39,7 +39,7 @@ pub(super) fn schedule(
         Some(zone) => timezone(context, zone),
         None => Some(Tz::UTC),
     };
-    let cron_good = written.cron.as_ref().is_none_or(|text| cron(context, text));
+    let rule = written.cron.as_ref().map(|text| cron(context, text));
     let mut after = Vec::new();
     for other in &written.after {
         after.extend(pipeline(context, other, names));
@@ -60,43 +60,55 @@ pub(super) fn schedule(
         CatchupSpec::Last => Catchup::Last,
         CatchupSpec::All => Catchup::All,
     };
-    let cron = written.cron.as_ref().map(|text| text.value.clone());
-    cron_good.then_some(Schedule {
-        cron,
+    if let Some(wait) = &written.max_wait
+        && (written.cron.is_none() || written.after.is_empty())
+    {
+        let message = "`max_wait` says how long a time of `cron` waits for `after`: this schedule has not both";
+        context.report(
+            Diagnostic::error(&MISSING_FIELD, wait.span, message)
+                .help("remove it, or add the other one"),
+        );
+    }
+    if let Some(jitter) = written.jitter.as_ref().filter(|_| written.cron.is_none()) {
+        let message = "`jitter` moves the times of `cron`, and this schedule has none";
+        context.report(
+            Diagnostic::error(&MISSING_FIELD, jitter.span, message)
+                .help("remove it, or add `cron`"),
+        );
+    }
+    let length = |text: &Option<At<String>>| text.as_ref().and_then(|text| duration(context, text));
+    Some(Schedule {
+        cron: match rule {
+            Some(rule) => Some(rule?),
+            None => None,
+        },
         timezone: timezone?,
         overlap,
         catchup,
         after,
+        max_wait: length(&written.max_wait),
+        jitter: length(&written.jitter),
     })
 }
 
-fn cron(context: &Context<'_>, written: &At<String>) -> bool {
-    if let Err(reason) = model::check_cron(written) {
-        let help = "five fields: minute, hour, day, month, weekday; `15 5 * * MON-FRI` is 05:15 on working days";
-        context.report(
-            Diagnostic::error(
-                &BAD_CRON,
-                written.span,
-                format!("this is no cron rule: {reason}"),
-            )
-            .help(help),
-        );
-        return false;
-    }
-    let schedule = Schedule {
-        cron: Some(written.value.clone()),
-        timezone: Tz::UTC,
-        overlap: Overlap::Skip,
-        catchup: Catchup::None,
-        after: Vec::new(),
+/// A rule that comes true some day, or a finding.
+fn cron(context: &Context<'_>, written: &At<String>) -> Option<Cron> {
+    let rule = match Cron::read(written) {
+        Ok(rule) => rule,
+        Err(reason) => {
+            let message = format!("this is no cron rule: {reason}");
+            let help = "five fields: minute, hour, day, month, weekday; `15 5 * * MON-FRI` is 05:15 on working days";
+            context.report(Diagnostic::error(&BAD_CRON, written.span, message).help(help));
+            return None;
+        }
     };
-    let comes = schedule.next_after(DateTime::UNIX_EPOCH).is_some();
-    if !comes {
+    if !rule.comes() {
         let message = "this rule never comes true";
         let help = "no month of the rule has that day";
         context.report(Diagnostic::error(&BAD_CRON, written.span, message).help(help));
+        return None;
     }
-    comes
+    Some(rule)
 }
 
 fn pipeline(context: &Context<'_>, written: &At<String>, names: &Names<'_>) -> Option<PipelineId> {

@@ -18,8 +18,7 @@ pub use name::{
 };
 pub use pipeline::{Backoff, Pipeline, Retry};
 pub use project::{Catalog, Domain, Lake, Project, S3Place, SecretRef, StateStore, Warehouse};
-pub(crate) use schedule::check_cron;
-pub use schedule::{Catchup, Overlap, Schedule};
+pub use schedule::{Catchup, Cron, Overlap, Schedule};
 pub use step::{
     Check, Dedupe, Deletes, Extract, ExtractMode, From, IS_CURRENT, Lag, Load, LoadMode, Merge,
     MergeWrite, Nulls, OnSchemaChange, Otherwise, Reaction, Renames, Rule, Splits, Step, StepKind,

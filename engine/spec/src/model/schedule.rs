@@ -1,5 +1,6 @@
 //! When a pipeline runs by itself. The only file that knows cron's syntax.
 
+use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Duration, NaiveDateTime, TimeZone, Timelike, Utc};
@@ -11,7 +12,7 @@ use super::PipelineId;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// The cron rule; `None` where only `after` starts it.
-    pub cron: Option<String>,
+    pub cron: Option<Cron>,
     /// Whose clock the rule is about.
     pub timezone: Tz,
     /// What happens when it is due and still running.
@@ -20,6 +21,10 @@ pub struct Schedule {
     pub catchup: Catchup,
     /// Pipelines whose new data starts it.
     pub after: Vec<PipelineId>,
+    /// How long it waits for `after` once the cron rule has come true; for ever where nothing is said.
+    pub max_wait: Option<std::time::Duration>,
+    /// It starts up to so much later than the rule says, by a time that is always the same for one pipeline.
+    pub jitter: Option<std::time::Duration>,
 }
 
 /// What happens when a pipeline is due and still running.
@@ -46,13 +51,82 @@ pub enum Catchup {
     All,
 }
 
+/// A cron rule, read once: asked thousands of times, it is not to be read thousands of times.
+#[derive(Clone, Debug)]
+pub struct Cron {
+    text: String,
+    rule: cron::Schedule,
+}
+
+impl Cron {
+    /// Reads five fields, or six with seconds first; if that cannot be, why.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let rule = parse(text)?;
+        Ok(Self {
+            text: text.to_owned(),
+            rule,
+        })
+    }
+
+    /// Whether it ever comes true.
+    pub(crate) fn comes(&self) -> bool {
+        self.rule.after(&DateTime::UNIX_EPOCH).next().is_some()
+    }
+}
+
+/// Rules that are written alike are alike.
+impl PartialEq for Cron {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Schedule {
+    /// What decides when it is due, in one line: where this differs, it is another schedule.
+    pub fn rule(&self) -> String {
+        let cron = self
+            .cron
+            .as_ref()
+            .map(|cron| format!("{cron} {}", self.timezone));
+        let after: Vec<String> = self.after.iter().map(ToString::to_string).collect();
+        let after = (!after.is_empty()).then(|| format!("after {}", after.join(", ")));
+        cron.into_iter().chain(after).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The last time the cron rule comes true after the one instant and not after the other.
+    pub fn last_within(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // Looked for from the end, in spans that double: a rule may come true every second for years.
+        let mut span = Duration::minutes(1);
+        loop {
+            let from = until
+                .checked_sub_signed(span)
+                .map_or(after, |from| from.max(after));
+            let mut last = self.next_after(from).filter(|time| *time <= until);
+            while let Some(next) = last
+                .and_then(|time| self.next_after(time))
+                .filter(|time| *time <= until)
+            {
+                last = Some(next);
+            }
+            if last.is_some() || from <= after {
+                return last;
+            }
+            span = span * 2;
+        }
+    }
+
     /// The next time the cron rule comes true after this one; `None` where there is no rule, or no such time.
     ///
     /// A local time that a clock change skips counts as the first valid one after it; one that it repeats counts once,
     /// the first time.
     pub fn next_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let rule = parse(self.cron.as_deref()?).ok()?;
+        let rule = &self.cron.as_ref()?.rule;
         // The rule is followed on a clock without changes. Mapping its times to moments keeps their order, so that
         // nothing before the local time of `now` can be a moment after it.
         let local = now.with_timezone(&self.timezone).naive_local().and_utc();
@@ -74,11 +148,6 @@ fn moment(timezone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         .filter_map(|minutes| minute.checked_add_signed(Duration::minutes(minutes)))
         .find_map(|later| timezone.from_local_datetime(&later).earliest())
         .map(|moment| moment.with_timezone(&Utc))
-}
-
-/// Whether a text is a cron rule; if not, why.
-pub(crate) fn check_cron(text: &str) -> Result<(), String> {
-    parse(text).map(drop)
 }
 
 /// The most bytes a rule may have.
@@ -191,11 +260,13 @@ mod tests {
     fn times(cron: &str, timezone: Tz, from: &str, count: usize) -> Vec<String> {
         let (overlap, catchup) = (Overlap::Skip, Catchup::None);
         let schedule = Schedule {
-            cron: Some(cron.into()),
+            cron: Some(Cron::read(cron).unwrap()),
             timezone,
             overlap,
             catchup,
             after: Vec::new(),
+            max_wait: None,
+            jitter: None,
         };
         let mut now: DateTime<Utc> = from.parse().unwrap();
         let mut times = Vec::new();
@@ -280,14 +351,16 @@ mod tests {
             "* 25 * * *",
             "a b c d e",
         ] {
-            assert!(check_cron(bad).is_err(), "{bad}");
+            assert!(Cron::read(bad).is_err(), "{bad}");
         }
         let never = Schedule {
-            cron: Some("0 0 30 2 *".into()),
+            cron: Some(Cron::read("0 0 30 2 *").unwrap()),
             timezone: Tz::UTC,
             overlap: Overlap::Skip,
             catchup: Catchup::None,
             after: Vec::new(),
+            max_wait: None,
+            jitter: None,
         };
         assert_eq!(never.next_after(DateTime::UNIX_EPOCH), None);
     }

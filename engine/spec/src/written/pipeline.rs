@@ -80,6 +80,12 @@ pub(crate) struct ScheduleSpec {
     /// Pipelines, `domain/name`, that must have published anew; with `cron`, both must hold.
     #[serde(default)]
     pub(crate) after: Vec<At<String>>,
+    /// How long it waits for `after` once `cron` has come true, then that time is given up: `2h`. Left out: for ever.
+    #[serde(default)]
+    pub(crate) max_wait: Option<At<String>>,
+    /// Starts up to so much later than `cron` says, so that not all start at once: `5m`. One pipeline always as much.
+    #[serde(default)]
+    pub(crate) jitter: Option<At<String>>,
 }
 
 /// What happens when a pipeline is due and still running.

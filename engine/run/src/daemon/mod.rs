@@ -1,0 +1,155 @@
+//! The daemon: keeps the running project what its folder says, decides what is due, and runs what was decided.
+//!
+//! All that it knows stands in the state store and in the tables; it may be killed at any moment. Several daemons may
+//! work on one state: one of them decides, all of them run. Knows nothing of screens: what happens is told as [`News`].
+
+mod news;
+mod version;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use connectors::Result;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use news::{News, Watch};
+
+use self::version::Version;
+use self::work::Work;
+use crate::clock::{Clock as _, SystemClock};
+use crate::engine::Settings;
+use crate::scheduler::due;
+use crate::state::Lease;
+
+/// How long the daemon rests between two looks at the clock and the state.
+const REST: Duration = Duration::from_millis(500);
+
+/// How a daemon works.
+#[derive(Clone, Debug)]
+pub struct DaemonSettings {
+    /// The folder of the project.
+    pub root: PathBuf,
+    /// The environment whose blocks replace those of the project.
+    pub environment: Option<String>,
+    /// What each run may use of the machine.
+    pub settings: Settings,
+    /// How many runs go on at once.
+    pub runs: usize,
+    /// How often the folder is looked at.
+    pub reload: Duration,
+    /// How long runs may go on once the daemon is asked to stop. What has not ended by then is gone on with by the next.
+    pub grace: Duration,
+}
+
+/// A daemon.
+pub struct Daemon {
+    how: DaemonSettings,
+    watch: Arc<dyn Watch>,
+    version: Arc<Version>,
+    looked: Instant,
+    lease: Option<Lease>,
+    work: Work,
+}
+
+impl Daemon {
+    /// A daemon for the project in its folder; `None` where that has errors, which are told as [`News`].
+    ///
+    /// # Errors
+    /// What keeps the project from being read.
+    pub async fn new(how: DaemonSettings, watch: Arc<dyn Watch>) -> Result<Option<Self>> {
+        let Some(version) = Version::first(&how, watch.as_ref()).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            work: Work::new(how.runs, Arc::clone(&watch)),
+            how,
+            watch,
+            version: Arc::new(version),
+            looked: Instant::now(),
+            lease: None,
+        }))
+    }
+
+    /// Works until it is asked to stop. What goes wrong meanwhile is told, and tried again.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if self.looked.elapsed() >= self.how.reload {
+                self.reload().await;
+            }
+            if let Err(error) = self.look().await {
+                self.watch.news(&News::Trouble(error));
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(REST) => {}
+                () = self.work.one_ended() => {}
+            }
+        }
+        self.lease = None;
+        self.work.leave(self.how.grace).await;
+        self.version.engine().close().await;
+    }
+
+    /// Puts the folder's project in place of the running one where it has changed and nothing is wrong with it.
+    async fn reload(&mut self) {
+        self.looked = Instant::now();
+        match self.version.next(&self.how, self.watch.as_ref()).await {
+            Ok(Some(next)) => self.version = Arc::new(next),
+            Ok(None) => {}
+            Err(error) => self.watch.news(&News::Trouble(error)),
+        }
+    }
+
+    /// Decides, where that is for this daemon, and begins runs.
+    async fn look(&mut self) -> Result<()> {
+        if self.leads().await? {
+            let now = SystemClock.now();
+            self.decide(now).await?;
+        }
+        let open = self.version.engine().state().await?.open_decisions();
+        self.work
+            .begin(&self.version, open.await?, self.lease.is_some())
+            .await
+    }
+
+    async fn decide(&self, now: DateTime<Utc>) -> Result<()> {
+        let state = self.version.engine().state().await?;
+        let schedules = state.schedules(self.version.upstream()).await?;
+        let looked_at = self.version.scheduled().filter(|(id, schedule)| {
+            let known = schedules.known.get(id);
+            !schedule.after.is_empty() || self.version.may_be_due(id, schedule, known, now)
+        });
+        let decisions = due(now, looked_at, &schedules);
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        if state.decide(&decisions, now).await? < decisions.len() {
+            // Another daemon, or a command, was quicker: the next look sees what it has decided.
+            tracing::debug!("somebody else has decided meanwhile");
+        }
+        for decision in &decisions {
+            self.watch.news(&News::Decided(decision));
+        }
+        Ok(())
+    }
+
+    /// Whether it is this daemon that decides.
+    async fn leads(&mut self) -> Result<bool> {
+        if let Some(lease) = &mut self.lease {
+            if lease.holds().await {
+                return Ok(true);
+            }
+            self.lease = None;
+            self.watch.news(&News::Leads(false));
+        }
+        self.lease = self.version.engine().state().await?.lead().await?;
+        if self.lease.is_some() {
+            self.watch.news(&News::Leads(true));
+        }
+        Ok(self.lease.is_some())
+    }
+}

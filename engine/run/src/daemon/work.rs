@@ -1,0 +1,185 @@
+//! The runs that a daemon has begun: not more at once than it may, one of a pipeline, and each until it has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::{Error, ErrorKind, Result};
+use futures::FutureExt as _;
+use spec::model::PipelineId;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::version::Version;
+use super::{News, Watch};
+use crate::runner::Decided;
+use crate::state::OpenDecision;
+
+/// How long a decision rests whose pipeline somebody else is running.
+const ELSEWHERE: Duration = Duration::from_secs(2);
+/// How long a decision rests whose run could not end; twice as long each time.
+const AGAIN: Duration = Duration::from_secs(15);
+/// How long it rests at the most.
+const AGAIN_AT_MOST: Duration = Duration::from_mins(10);
+
+/// A decision, by its place.
+type Key = (PipelineId, u32);
+
+/// A decision that rests.
+struct Rests {
+    until: Instant,
+    times: u32,
+}
+
+/// A run that has stopped going on.
+struct Stopped {
+    decision: OpenDecision,
+    outcome: Result<Decided>,
+}
+
+/// The runs of a daemon.
+pub(super) struct Work {
+    at_once: usize,
+    watch: Arc<dyn Watch>,
+    tasks: JoinSet<Stopped>,
+    busy: BTreeSet<PipelineId>,
+    resting: BTreeMap<Key, Rests>,
+}
+
+impl Work {
+    pub(super) fn new(at_once: usize, watch: Arc<dyn Watch>) -> Self {
+        Self {
+            at_once,
+            watch,
+            tasks: JoinSet::new(),
+            busy: BTreeSet::new(),
+            resting: BTreeMap::new(),
+        }
+    }
+
+    /// Begins the runs of these decisions, the oldest first, as far as there is room. `leads` says whether this daemon may
+    /// close what has no pipeline any more: another may know a newer version.
+    pub(super) async fn begin(
+        &mut self,
+        version: &Arc<Version>,
+        open: Vec<OpenDecision>,
+        leads: bool,
+    ) -> Result<()> {
+        let still: BTreeSet<Key> = open.iter().map(key).collect();
+        self.resting.retain(|key, _| still.contains(key));
+        for decision in open {
+            if self.tasks.len() >= self.at_once {
+                break;
+            }
+            if self.busy.contains(&decision.pipeline) || self.rests(&decision) {
+                continue;
+            }
+            if version
+                .engine()
+                .project()
+                .pipelines
+                .contains_key(&decision.pipeline)
+            {
+                self.start(version, decision);
+            } else if leads {
+                let state = version.engine().state().await?;
+                let why = "the project no longer has this pipeline";
+                state
+                    .close_decision(&decision.pipeline, decision.sequence, why)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rests(&self, decision: &OpenDecision) -> bool {
+        let rests = self.resting.get(&key(decision));
+        rests.is_some_and(|rests| rests.until > Instant::now())
+    }
+
+    fn start(&mut self, version: &Arc<Version>, decision: OpenDecision) {
+        self.watch.news(&News::Began {
+            pipeline: &decision.pipeline,
+            due: decision.due,
+            cause: &decision.cause,
+        });
+        self.busy.insert(decision.pipeline.clone());
+        let (version, progress) = (Arc::clone(version), self.watch.progress(&decision.pipeline));
+        self.tasks.spawn(async move {
+            // A daemon that stops leaves its runs for the next: they are dropped, and never cancelled.
+            let run = version
+                .engine()
+                .run_decided(&decision, progress, CancellationToken::new());
+            let outcome = AssertUnwindSafe(run)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::new(ErrorKind::Internal, "the run broke off")
+                        .help("this is a defect of lakewright; please report it"))
+                });
+            Stopped { decision, outcome }
+        });
+    }
+
+    /// Returns when a run has ended; never, where none goes on.
+    pub(super) async fn one_ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(stopped)) => self.stopped(stopped),
+            Some(Err(error)) => tracing::error!(%error, "a task of the daemon broke off"),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn stopped(&mut self, Stopped { decision, outcome }: Stopped) {
+        self.busy.remove(&decision.pipeline);
+        let outcome = outcome.map(|done| match done {
+            Decided::Ran(report) => Some(report),
+            Decided::Before => None,
+        });
+        let key = key(&decision);
+        if let Err(error) = &outcome {
+            let times = self.resting.get(&key).map_or(0, |rests| rests.times);
+            let rest = match error.kind() {
+                ErrorKind::Conflict => ELSEWHERE,
+                _ => AGAIN.saturating_mul(1 << times.min(10)).min(AGAIN_AT_MOST),
+            };
+            let rests = Rests {
+                until: Instant::now() + rest,
+                times: times.saturating_add(1),
+            };
+            // Where the decision is closed, the next look forgets it.
+            self.resting.insert(key, rests);
+        }
+        self.watch.news(&News::Ended {
+            pipeline: &decision.pipeline,
+            outcome: &outcome,
+        });
+    }
+
+    /// Waits for what goes on to end, for a while; what has not by then is left in the middle, as a crash would leave it.
+    pub(super) async fn leave(mut self, grace: Duration) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        self.watch.news(&News::Stopping {
+            runs: self.tasks.len(),
+        });
+        let all = async {
+            while !self.tasks.is_empty() {
+                self.one_ended().await;
+            }
+        };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            self.watch.news(&News::Left {
+                runs: self.tasks.len(),
+            });
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+fn key(decision: &OpenDecision) -> Key {
+    (decision.pipeline.clone(), decision.sequence)
+}
