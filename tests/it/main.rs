@@ -34,6 +34,7 @@ mod maintain_files;
 mod memory;
 mod merge;
 mod merge_edges;
+mod named_columns;
 mod one_load;
 mod partitions;
 mod place;

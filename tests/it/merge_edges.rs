@@ -123,9 +123,9 @@ fn what_can_never_be_merged_is_refused_by_the_plan() {
     case.load("ID: long, v: string", "mode: replace", "1,a\n");
     let by = |key: &str| format!("mode: {{ merge: {{ key: [{key}] }} }}");
     let plain = "ID: long, v: string";
-    case.refused("id: long, v: string", &by("id"), 1, "it has `ID`");
-    case.refused(plain, &by("id"), 1, "`key` names column `id`");
-    case.refused("ID: double", &by("ID"), 1, "floating point");
+    case.refused("id: long, v: string", &by("id"), 3, "it has `ID`");
+    case.refused(plain, &by("id"), 3, "`key` names column `id`");
+    case.refused("ID: double", &by("ID"), 3, "floating point");
     case.refused(
         "ID: long, __lakewright_file: string",
         &by("ID"),

@@ -3,6 +3,7 @@
 //! Rules know what was written and what is known of connectors. They never stop at the first finding, and say nothing
 //! about what only follows from another one. They know nothing of how findings look.
 
+mod columns;
 mod connection;
 mod context;
 mod cycle;
