@@ -29,6 +29,7 @@ mod project;
 mod retry;
 mod rules;
 mod schedule;
+mod sessions;
 mod size;
 mod step;
 mod tables;
@@ -87,6 +88,7 @@ pub(crate) const CODES: &[&Code] = &[
     &rules::QUARANTINE_WITHOUT_LOAD,
     &schedule::BAD_CRON,
     &schedule::UNKNOWN_PIPELINE,
+    &sessions::TOO_FEW_SESSIONS,
     &size::BAD_SIZE,
     &step::NO_ROWS,
     &step::STEP_KIND,
