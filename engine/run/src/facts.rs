@@ -20,7 +20,7 @@ use spec::{SqlFault, SqlOf, SqlPlace, Word};
 use crate::engine::Engine;
 use crate::findings;
 use crate::lake::LakeTable;
-use crate::last_read::last_read;
+use crate::last_read::{disagree, last_read};
 use crate::open::table_id;
 use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
 use crate::watermark;
@@ -41,7 +41,7 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
     let kept = survey.facts.kept(pipeline);
     let idle = graph.only_feeding(pipeline, &kept);
     for name in graph.order(pipeline) {
-        if idle.contains(&name) {
+        if idle.contains(&name) || survey.facts.ahead.contains(&name) {
             continue;
         }
         let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
@@ -66,6 +66,7 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
         }
     }
     if survey.faults.is_empty() {
+        survey.goes_on()?;
         survey.published().await?;
         Ok(survey.facts)
     } else {
@@ -100,6 +101,20 @@ impl Survey<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Loads that wait for each other would wait for ever.
+    fn goes_on(&self) -> Result<()> {
+        let idle = self.facts.idle(self.pipeline);
+        let steps = self.pipeline.steps.iter();
+        let mut loads = steps.filter(|step| matches!(step.kind, StepKind::Load(_)));
+        let mut ahead = self.facts.ahead.iter();
+        match (ahead.next(), ahead.next()) {
+            (Some(one), Some(other)) if loads.all(|load| idle.contains(&load.name)) => {
+                Err(disagree(one, other))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Asks whether the tables that are written can become visible in one step.
@@ -174,8 +189,13 @@ impl Survey<'_> {
         if let ExtractMode::Incremental(by) = &extract.mode {
             let last = last_read(self.engine, graph, self.pipeline, step).await?;
             read.window = Some(watermark::for_source(&watermark::window(by, None, None)?)?);
-            let until = source.highest(&read).await?;
-            let planned = watermark::window(by, last.as_ref(), until)?;
+            let highest = source.highest(&read).await?;
+            let from = last.from.as_ref();
+            let planned = match &last.to {
+                Some(to) => watermark::up_to(by, from, to, highest.as_ref())?,
+                None => watermark::window(by, from, highest)?,
+            };
+            self.facts.ahead.extend(last.ahead);
             read.window = Some(watermark::for_source(&planned)?);
             window = Some(planned);
         }
