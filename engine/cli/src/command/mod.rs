@@ -9,6 +9,7 @@ mod connectors;
 mod diff;
 mod doctor;
 mod explain;
+mod format;
 mod groups;
 mod history;
 mod init;
