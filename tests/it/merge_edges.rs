@@ -135,7 +135,7 @@ fn what_can_never_be_merged_is_refused_by_the_plan() {
     let flagged = |when: &str| {
         format!("mode: {{ merge: {{ key: [ID], deletes: {{ flagged: {{ when: {when} }} }} }} }}")
     };
-    case.refused(plain, &flagged("row_number() over () = 1"), 1, "publish");
+    case.refused(plain, &flagged("row_number() over () = 1"), 3, "p.yaml:8:");
     case.refused(plain, &flagged("w = 'D'"), 3, "p.yaml:8:");
     // A name that the count of rows had once.
     case.load("ID: long, rows: string", &by("ID"), "1,a\n2,b\n");

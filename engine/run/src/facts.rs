@@ -15,7 +15,7 @@ use spec::model::{
     TableRef, Target, Transform,
 };
 use spec::plan::{ExtractFacts, Facts, PlannedExtract, TableFacts};
-use spec::{SqlFault, SqlOf, SqlPlace, Word};
+use spec::{SqlFault, SqlFaultKind, SqlOf, SqlPlace, Word};
 
 use crate::engine::Engine;
 use crate::findings;
@@ -297,11 +297,12 @@ impl Survey<'_> {
         };
         let checked = self.rows_name(&check.on).clone();
         for rule in &check.rules {
+            let about = |error: Error| error.with("rule", &rule.name);
             let faults = self.condition(&rule.expect, &checked).await;
-            let faults = faults.map_err(|error| error.with("rule", &rule.name))?;
+            let mut faults = faults.map_err(about)?;
             if faults.is_empty() && !rule.aggregate {
-                RowCondition::plan(&self.session, &rule.expect, &schema)
-                    .map_err(|error| error.with("rule", &rule.name))?;
+                let planned = RowCondition::plan(&self.session, &rule.expect, &schema);
+                faults = of_condition(planned).map_err(about)?;
             }
             let (pipeline, step) = (self.pipeline.id.clone(), step.name.clone());
             let of = SqlOf::Rule(pipeline, step, rule.name.clone());
@@ -353,6 +354,30 @@ fn of_sql(error: Error) -> Result<Vec<SqlFault>> {
         [] => Err(error),
         faults => Ok(faults.to_vec()),
     }
+}
+
+/// What is wrong with a condition that goes with the columns and cannot be held against rows one by one.
+fn of_condition<T>(planned: Result<T>) -> Result<Vec<SqlFault>> {
+    let error = match planned {
+        Ok(_) => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => error,
+        Err(error) => return Err(error),
+    };
+    // A place in them would be one of another text than the specs have.
+    let faults = faults_of(&error).iter().cloned();
+    let faults: Vec<SqlFault> = faults
+        .map(|fault| SqlFault {
+            place: None,
+            ..fault
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Ok(faults);
+    }
+    Ok(vec![SqlFault {
+        help: error.help_text().map(str::to_owned),
+        ..SqlFault::new(SqlFaultKind::Meaning, error.message())
+    }])
 }
 
 fn one_line_up(fault: SqlFault) -> SqlFault {

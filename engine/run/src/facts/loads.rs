@@ -9,7 +9,7 @@ use spec::plan::{Layout, TableFacts};
 use spec::{SqlFault, SqlFaultKind, SqlOf};
 
 use super::columns::{alike, require_free_names};
-use super::{Survey, table_facts};
+use super::{Survey, of_condition, table_facts};
 use crate::execute::{reactions, written};
 use crate::lake::{LakeTable, StageRequest, WriteMode};
 use crate::open::table_id;
@@ -102,9 +102,9 @@ impl Survey<'_> {
     ) -> Result<()> {
         if let Deletes::Flagged { when, .. } = &merge.deletes {
             let from = self.rows_name(&load.from);
-            let faults = self.condition(when, from).await?;
+            let mut faults = self.condition(when, from).await?;
             if faults.is_empty() {
-                RowCondition::plan(&self.session, when, rows)?;
+                faults = of_condition(RowCondition::plan(&self.session, when, rows))?;
             }
             let of = SqlOf::Deletes(self.pipeline.id.clone(), step.name.clone());
             self.note(&of, faults);
@@ -130,10 +130,14 @@ impl Survey<'_> {
         }
         let schema = Arc::new(Schema::new(fields));
         self.register(&step.name, &schema)?;
-        let faults = self.condition(condition, &step.name).await?;
+        let mut faults = self.condition(condition, &step.name).await?;
         if faults.is_empty() {
-            RowCondition::plan(&self.session, condition, &schema)?;
-            condition::lasting(&self.session, condition, &schema)?;
+            faults = of_condition(RowCondition::plan(&self.session, condition, &schema))?;
+            faults.extend(of_condition(condition::lasting(
+                &self.session,
+                condition,
+                &schema,
+            ))?);
         }
         let of = SqlOf::Part(self.pipeline.id.clone(), step.name.clone());
         self.note(&of, faults);
