@@ -117,13 +117,16 @@ pub(crate) fn up_to(
     let Watermark::Files(read) = others else {
         return Ok(planned);
     };
-    let (mut after, there) = match (last, there) {
-        (Some(Watermark::Files(last)), Some(Watermark::Files(there))) => (last.clone(), there),
-        (_, Some(Watermark::Files(there))) => (BTreeMap::new(), there),
-        _ => return Ok(planned),
+    let mut after = match last {
+        Some(Watermark::Files(last)) => last.clone(),
+        _ => BTreeMap::new(),
+    };
+    let there = match there {
+        Some(Watermark::Files(there)) => Some(there),
+        _ => None,
     };
     for (path, etag) in read {
-        if there.get(path) != Some(etag) {
+        if there.and_then(|there| there.get(path)) != Some(etag) {
             after.insert(path.clone(), etag.clone());
         }
     }
