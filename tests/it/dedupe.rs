@@ -363,18 +363,19 @@ fn what_can_never_be_known_again_is_refused_by_the_plan() {
     let case = OneLoad::embedded();
     case.says("ID: long, v: string", "mode: append");
     case.load("ID,v", "1,a");
-    case.refused("id: long, v: string", &new(""), 1, "it has `ID`");
-    case.refused("ID: long", &new(""), 1, "`key` names column `id`");
-    case.refused("id: double", &new(""), 1, "floating point");
-    case.refused("id: long", &new(WITHIN), 1, "`by` names column `day`");
+    case.refused("id: long, v: string", &new(""), 3, "it has `ID`");
+    case.refused("ID: long", &new(""), 3, "`key` names column `id`");
+    case.refused("id: double", &new(""), 3, "floating point");
+    case.refused("id: long", &new(WITHIN), 3, "`by` names column `day`");
     let text = new(", by: v, within: 1d");
-    case.refused("id: long, v: string", &text, 1, "a time or a date");
-    case.says("id: long, at: timestamp", "mode: replace");
+    case.refused("id: long, v: string", &text, 3, "a time or a date");
+    let anew = "mode: replace, on_schema_change: { drop: accept }";
+    case.says("id: long, at: timestamp", anew);
     case.load("id,at", "1,2026-01-01T00:00:00");
     case.refused(
         "id: long, day: date",
         &new(WITHIN),
-        1,
+        3,
         "has no column `day`",
     );
     case.says("id: long, at: timestamp", &new(", by: at, within: 36h"));

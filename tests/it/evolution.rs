@@ -81,9 +81,14 @@ impl Case {
 
     /// A load that is refused: by `plan` already where it can be under no circumstances. What it said.
     pub(crate) fn refused(&self, columns: &str, how: &str, rows: &str) -> String {
+        self.ends_with(1, columns, how, rows)
+    }
+
+    /// What a run says that ends with this code, and has committed nothing.
+    pub(crate) fn ends_with(&self, code: i32, columns: &str, how: &str, rows: &str) -> String {
         self.says(columns, how, rows);
         let before = self.snapshots();
-        let told = self.scene.bad(1, &["run", "d/p"]);
+        let told = self.scene.bad(code, &["run", "d/p"]);
         assert_eq!(self.snapshots(), before, "nothing was committed");
         told
     }

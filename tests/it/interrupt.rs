@@ -9,7 +9,12 @@ const ROWS: usize = 2_000_000;
 
 /// A project, and a run of it that has read some rows and has many to go. What it says comes line by line.
 pub(crate) fn reading() -> (Scene, Child, BufReader<ChildStderr>) {
-    let scene = Scene::with(&[
+    reading_in(Scene::with(&[]))
+}
+
+/// The same in a project that is there, beside what it has.
+pub(crate) fn reading_in(scene: Scene) -> (Scene, Child, BufReader<ChildStderr>) {
+    let files = [
         (
             "connections/files.yaml",
             "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n",
@@ -20,7 +25,10 @@ pub(crate) fn reading() -> (Scene, Child, BufReader<ChildStderr>) {
              - name: rows\n    extract: { connection: files, table: rows.csv }\n  \
              - name: publish\n    load: { from: rows, table: d.rows, mode: append }\n",
         ),
-    ]);
+    ];
+    for (path, text) in files {
+        scene.write(path, text);
+    }
     let row = "1,some text that takes a while to read\n";
     scene.write("data/rows.csv", &format!("id,text\n{}", row.repeat(ROWS)));
     let mut child = scene.start(&["run", "d/p"]);

@@ -123,9 +123,9 @@ fn what_can_never_be_merged_is_refused_by_the_plan() {
     case.load("ID: long, v: string", "mode: replace", "1,a\n");
     let by = |key: &str| format!("mode: {{ merge: {{ key: [{key}] }} }}");
     let plain = "ID: long, v: string";
-    case.refused("id: long, v: string", &by("id"), 1, "it has `ID`");
-    case.refused(plain, &by("id"), 1, "`key` names column `id`");
-    case.refused("ID: double", &by("ID"), 1, "floating point");
+    case.refused("id: long, v: string", &by("id"), 3, "it has `ID`");
+    case.refused(plain, &by("id"), 3, "`key` names column `id`");
+    case.refused("ID: double", &by("ID"), 3, "floating point");
     case.refused(
         "ID: long, __lakewright_file: string",
         &by("ID"),
@@ -135,7 +135,7 @@ fn what_can_never_be_merged_is_refused_by_the_plan() {
     let flagged = |when: &str| {
         format!("mode: {{ merge: {{ key: [ID], deletes: {{ flagged: {{ when: {when} }} }} }} }}")
     };
-    case.refused(plain, &flagged("row_number() over () = 1"), 1, "publish");
+    case.refused(plain, &flagged("row_number() over () = 1"), 3, "p.yaml:8:");
     case.refused(plain, &flagged("w = 'D'"), 3, "p.yaml:8:");
     // A name that the count of rows had once.
     case.load("ID: long, rows: string", &by("ID"), "1,a\n2,b\n");

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use crate::scene::Scene;
 
-const LOADS: usize = 8;
+pub(crate) const LOADS: usize = 8;
 const TRIES: usize = 10;
 
 fn pipeline(extract: &str, mode: &str) -> String {

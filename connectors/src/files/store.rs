@@ -1,7 +1,7 @@
 //! Stores of objects, opened from options: S3 and everything that speaks it.
 //!
-//! Knows endpoints, credentials and limits; knows nothing of tables. The lake's warehouse opens its store here too, so
-//! that reading from a bucket and publishing into one have the same options and the same behaviour.
+//! Knows endpoints, credentials and limits; knows nothing of tables. The lake's warehouse opens its store itself: keys of
+//! its own may be handed out by a catalog, and change while they are in use.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -33,7 +33,10 @@ impl Cancellation {
         let mut transport = self.endpoint.connect().await?;
         let mut output = BytesMut::new();
         frontend::cancel_request(self.process, self.secret, &mut output);
-        transport.write(&output).await.map_err(lost)
+        transport.write(&output).await.map_err(lost)?;
+        // The server closes when it has passed the request on.
+        transport.read(&mut [0]).await.map_err(lost)?;
+        Ok(())
     }
 }
 
@@ -44,6 +47,17 @@ pub(super) struct Cancellations {
 }
 
 impl Cancellations {
+    /// Waits for the requests that are under way.
+    pub(super) async fn settle(&self) {
+        let mut under_way = std::mem::take(
+            &mut *self
+                .under_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        while under_way.join_next().await.is_some() {}
+    }
+
     /// Asks the server, in the background and within bounds, to stop what a dropped session was doing.
     pub(super) fn request(&self, cancellation: Cancellation) {
         // A runtime that is shutting down closes the socket, which stops the server too, only later.

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use futures::stream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::decode::{Decoder, Reject};
 use super::failure::{protocol, server_error};
 use super::kind::Kind;
+use super::server::Reader;
 use super::sql;
-use super::wire::Session;
 use crate::contract::BatchStream;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -228,18 +227,16 @@ fn after_header(data: &[u8]) -> Option<&[u8]> {
     data.get(usize::try_from(i32::from_be_bytes(*extension)).ok()?..)
 }
 
-/// A copy that is running. Dropping it drops the session, which stops the server.
+/// A copy that is running. Dropping it stops the server.
 struct CopyOut {
-    session: Session,
+    session: Reader,
     tuples: Tuples,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// Starts a copy in a session that is in its transaction, and gives its rows.
 pub(super) async fn stream(
-    permit: OwnedSemaphorePermit,
-    mut session: Session,
+    mut session: Reader,
     select: &str,
     tuples: Tuples,
 ) -> Result<BatchStream> {
@@ -250,12 +247,17 @@ pub(super) async fn stream(
         session,
         tuples,
         ended: false,
-        _permit: permit,
     };
     Ok(Box::pin(stream::try_unfold(copy, |mut copy| async move {
         let batch = copy.next().await?;
         Ok(batch.map(|batch| (batch, copy)))
     })))
+}
+
+impl Drop for CopyOut {
+    fn drop(&mut self) {
+        self.session.stop();
+    }
 }
 
 impl CopyOut {

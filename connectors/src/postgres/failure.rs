@@ -6,6 +6,9 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
+/// The SQLSTATE of a server that takes no more sessions.
+const FULL: &str = "53300";
+
 /// An `ErrorResponse` of the server.
 #[derive(Debug, Default)]
 struct ServerError {
@@ -54,13 +57,19 @@ pub(super) fn server_error(body: &[u8]) -> Error {
     .caused_by(error)
 }
 
+/// Whether the server has no session free, for this user or for anybody.
+pub(super) fn is_full(error: &Error) -> bool {
+    let mut context = error.context().iter();
+    context.any(|(key, value)| *key == "sqlstate" && value == FULL)
+}
+
 /// The kind of a SQLSTATE, and whether trying again can help.
 fn kind_of(state: &str) -> (ErrorKind, bool) {
     match state {
         "42501" => (ErrorKind::PermissionDenied, false),
         "42P01" | "42703" | "3D000" | "3F000" | "42883" | "42704" => (ErrorKind::NotFound, false),
         "57014" | "55P03" | "25P03" => (ErrorKind::Timeout, true),
-        "57P01" | "57P02" | "57P03" | "53300" => (ErrorKind::Unavailable, true),
+        "57P01" | "57P02" | "57P03" | FULL => (ErrorKind::Unavailable, true),
         "40001" | "40P01" | "55006" | "42P07" => (ErrorKind::Conflict, true),
         _ => match state.get(..2) {
             Some("08") => (ErrorKind::Unavailable, true),

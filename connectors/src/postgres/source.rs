@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::catalog::{self, Column};
 use super::copy_out::{self, Tuples};
@@ -60,17 +61,7 @@ impl Source for PostgresSource {
 
 impl PostgresSource {
     async fn open(&self, read: &Read, relation: &Relation) -> Result<PostgresScan> {
-        let mut holder = self.server.session().await?;
-        holder
-            .run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?;
-        holder
-            .run("SET LOCAL idle_in_transaction_session_timeout = 0")
-            .await?;
-        let snapshot = holder
-            .value("SELECT pg_catalog.pg_export_snapshot()")
-            .await?
-            .unwrap_or_default();
+        let (mut holder, snapshot) = self.server.holder().await?;
         let all = catalog::columns(&mut holder, relation).await?;
 
         let mut conditions = Vec::new();
@@ -87,7 +78,7 @@ impl PostgresSource {
         conditions.extend(predicate.clone());
 
         let (cuts, by, rows) =
-            cuts(&mut holder, relation, &all, read, self.server.readers()).await?;
+            cuts(&mut holder, relation, &all, read, self.server.sessions()).await?;
         let columns = projected(&all, read.columns.as_deref())?;
         let share = rows.map(|rows| rows / cuts.len().max(1) as u64);
         Ok(PostgresScan {
@@ -106,7 +97,7 @@ impl PostgresSource {
             by: by.map_or_else(|| "ctid".to_owned(), |name| format!("`{name}`")),
             predicate,
             snapshot,
-            _holder: holder,
+            holder: Arc::new(Mutex::new(holder)),
         })
     }
 }
@@ -241,7 +232,7 @@ impl Select {
     }
 }
 
-/// A read of one moment: the session that exported the snapshot keeps it alive.
+/// A read of one moment: the session that exported the snapshot keeps it alive, and reads as well.
 struct PostgresScan {
     server: Arc<Server>,
     schema: SchemaRef,
@@ -252,7 +243,7 @@ struct PostgresScan {
     cut_kind: Option<Kind>,
     predicate: Option<String>,
     snapshot: String,
-    _holder: Session,
+    holder: Arc<Mutex<Session>>,
 }
 
 #[async_trait]
@@ -292,7 +283,7 @@ impl Scan for PostgresScan {
             .filter_map(|column| column.kind.clone())
             .collect();
         let tuples = Tuples::new(self.schema(), kinds);
-        let (session, permit) = self.server.reader(&self.snapshot).await?;
-        copy_out::stream(permit, session, &self.select.as_sql(part), tuples).await
+        let session = self.server.reader(&self.snapshot, &self.holder).await?;
+        copy_out::stream(session, &self.select.as_sql(part), tuples).await
     }
 }

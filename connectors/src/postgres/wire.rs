@@ -50,6 +50,8 @@ pub(super) struct Session {
     version: String,
     /// Something was asked, and the server has not said that it is done.
     busy: bool,
+    /// The server waits for a query.
+    ready: bool,
     cancellations: Arc<Cancellations>,
 }
 
@@ -70,6 +72,7 @@ impl Session {
             key: None,
             version: String::new(),
             busy: false,
+            ready: false,
             cancellations: Arc::clone(cancellations),
         };
         auth::log_in(&mut session, login).await?;
@@ -86,6 +89,7 @@ impl Session {
     /// Sends messages that were written into a buffer.
     pub(super) async fn send(&mut self, messages: &[u8]) -> Result<()> {
         self.busy = true;
+        self.ready = false;
         self.transport.write(messages).await.map_err(lost)
     }
 
@@ -173,6 +177,19 @@ impl Session {
         }
     }
 
+    /// Waits for the end of what was asked before, whatever it is, and of every request to stop it: one that came late
+    /// would stop what is asked next.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        if self.ready {
+            return Ok(());
+        }
+        while !self.ready {
+            self.next().await?;
+        }
+        self.cancellations.settle().await;
+        Ok(())
+    }
+
     /// The next message, waiting for it. Notices and parameters are dealt with here.
     pub(super) async fn next(&mut self) -> Result<Message> {
         loop {
@@ -209,6 +226,7 @@ impl Session {
                 _ => {
                     // After an error nothing is left to be stopped, though the server has yet to say that it is ready.
                     self.busy &= !matches!(tag, b'Z' | b'E');
+                    self.ready = tag == b'Z';
                     return Ok(Some(Message { tag, body }));
                 }
             }
@@ -270,15 +288,23 @@ impl Session {
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
+impl Session {
+    /// Asks the server to stop what it is at. Whoever uses the session again waits for the end of that.
+    pub(super) fn stop(&mut self) {
         if let (true, Some((process, secret))) = (self.busy, self.key) {
+            self.busy = false;
             self.cancellations.request(Cancellation {
                 endpoint: Arc::clone(&self.endpoint),
                 process,
                 secret,
             });
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

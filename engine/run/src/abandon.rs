@@ -1,16 +1,18 @@
 //! Giving up a run that was left behind and can never be finished.
 //!
 //! Nothing is written but the end of its log. What the run had committed stays; what it had not is read again by the next
-//! run, which goes on from where the tables say they stand. Loads of one extract have one window: a run that has moved
-//! some of them and not the others is not given up, since no later run could serve them all.
+//! run, which goes on from where the tables say they stand. Loads of one extract have one window: where a run has moved
+//! some of them and not the others, the next run serves those that are behind alone, up to where the others stand. Only
+//! where nobody can tell which of two places is further, the run is not given up.
 
 use connectors::{Error, ErrorKind, Result};
 use spec::model::{LoadMode, PipelineId, StepName, Target};
-use spec::plan::{Action, Change, Plan, PlannedStep};
+use spec::plan::{Action, Plan, PlannedStep};
 
 use crate::engine::{Engine, loads, planned};
 use crate::execute::{Committed, committed_before};
 use crate::state::{RunEvent, RunId, RunRecord};
+use crate::watermark::{from_json, is_before};
 
 /// A run that was given up.
 #[derive(Clone, Debug)]
@@ -141,17 +143,19 @@ impl Engine {
     }
 }
 
-/// Refuses where loads of one incremental extract would stand at different places from now on.
+/// Refuses where loads of one incremental extract would stand at different places from now on, and nobody could tell
+/// which of them is behind.
 fn one_window_for_all(run: RunId, plan: &Plan, is_done: &dyn Fn(&StepName) -> bool) -> Result<()> {
     for extract in &plan.steps {
         let Action::Extract(planned) = &extract.action else {
             continue;
         };
-        let moves = planned
-            .window
-            .as_ref()
-            .is_some_and(|window| window.last != window.until);
-        if !moves {
+        let Some(window) = &planned.window else {
+            continue;
+        };
+        let place = |json: &Option<serde_json::Value>| json.as_ref().map(from_json).transpose();
+        let (last, until) = (place(&window.last)?, place(&window.until)?);
+        if last == until || is_before(last.as_ref(), until.as_ref()) {
             continue;
         }
         let reading = plan.steps.iter().filter(|step| {
@@ -174,7 +178,7 @@ fn parted(run: RunId, extract: &StepName, ahead: &[&StepName], behind: &[&StepNa
     };
     Error::new(
         ErrorKind::Unsupported,
-        format!("loads of `{extract}` would stand at different places, and no run could serve them all"),
+        format!("loads of `{extract}` would stand at different places, and nobody could tell which is further"),
     )
     .with("run", run)
     .with("committed", listed(ahead))
@@ -189,7 +193,7 @@ fn parted(run: RunId, extract: &StepName, ahead: &[&StepName], behind: &[&StepNa
 fn table(step: &PlannedStep, before: &[Committed]) -> Option<AbandonedTable> {
     let done = before.iter().find(|done| done.step == step.name);
     let (target, next) = match &step.action {
-        Action::Load(load) if load.change == Change::Kept => return None,
+        Action::Load(load) if load.change.is_idle() => return None,
         Action::Load(load) => {
             let next = match &load.mode {
                 LoadMode::Replace | LoadMode::ReplaceWhere(_) | LoadMode::ReplacePartitions => {

@@ -9,7 +9,7 @@ use connectors::{Connection, Error, ErrorKind, Result, registry};
 use spec::Texts;
 use spec::graph::Graph;
 use spec::model::{ConnectionName, Pipeline, PipelineId, Project, StepName};
-use spec::plan::{Action, Change, Plan};
+use spec::plan::{Action, Plan};
 use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, SystemClock};
@@ -24,6 +24,9 @@ const RUNS_LOOKED_AT: u32 = 100;
 
 /// How long databases have to end what they are at when the engine closes.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// How long a part of the world has to say that it is there.
+const ANSWERING: Duration = Duration::from_secs(20);
 
 /// What a run may use of the machine.
 #[derive(Clone, Debug)]
@@ -96,8 +99,8 @@ pub struct LoadReport {
     pub snapshot: Option<i64>,
     /// Whether an earlier attempt of the same run had done it.
     pub already: bool,
-    /// Whether nothing was loaded, since the table was there.
-    pub kept: bool,
+    /// Why nothing was loaded, where nothing was.
+    pub kept: Option<&'static str>,
 }
 
 impl Engine {
@@ -183,28 +186,26 @@ impl Engine {
     pub async fn doctor(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, spec) in &self.project.connections {
-            let outcome = match self.connection(name).await {
-                Ok(connection) => connection.probe().await,
-                Err(error) => Err(error),
-            };
             let subject = format!("connection {name} ({})", spec.connector);
+            let asked = async { self.connection(name).await?.probe().await };
+            let outcome = in_time(asked).await;
             findings.push(Finding { subject, outcome });
         }
-        let lake = match self.lake().await {
-            Ok(lake) => lake.probe().await,
-            Err(error) => Err(error),
-        };
+        let lake = in_time(async { self.lake().await?.probe().await }).await;
         findings.push(Finding {
             subject: "lake".to_owned(),
             outcome: lake,
         });
-        let state = self.runs(None, 1).await.map(|runs| match runs.first() {
-            Some(run) => format!("last run {}", run.run),
-            None => "no run yet".to_owned(),
+        let state = in_time(async {
+            let runs = self.runs(None, 1).await?;
+            Ok(match runs.first() {
+                Some(run) => format!("last run {}", run.run),
+                None => "no run yet".to_owned(),
+            })
         });
         findings.push(Finding {
             subject: "state".to_owned(),
-            outcome: state,
+            outcome: state.await,
         });
         findings
     }
@@ -222,16 +223,15 @@ impl Engine {
         self.connections.get(&self.project, name, self.now()).await
     }
 
-    /// How many splits of one connection may be read at once, where they hold its sessions: one of these is for
-    /// everything else. `None` where nothing is held.
-    pub(crate) fn reads(&self, name: &ConnectionName) -> Option<usize> {
+    /// How many sessions of one connection a run may hold at once, where reads hold them. `None` where nothing is held.
+    pub(crate) fn sessions(&self, name: &ConnectionName) -> Option<usize> {
         let connection = self.project.connections.get(name)?;
         let holds = registry::find(&connection.connector)?
             .capability()
             .source?
             .sessions;
         let counted = holds || connection.limits.sessions.is_some();
-        counted.then(|| sessions(connection).saturating_sub(1))
+        counted.then(|| sessions(connection))
     }
 
     pub(crate) async fn lake(&self) -> Result<&Lake> {
@@ -302,6 +302,15 @@ impl Engine {
     }
 }
 
+/// An answer, or that there was none in time.
+async fn in_time(answer: impl Future<Output = Result<String>>) -> Result<String> {
+    let asked = tokio::time::timeout(ANSWERING, answer).await;
+    asked.unwrap_or_else(|_| {
+        let message = format!("no answer within {} s", ANSWERING.as_secs());
+        Err(Error::new(ErrorKind::Timeout, message))
+    })
+}
+
 /// The plan that a run was started with.
 pub(crate) fn planned(run: &RunRecord) -> Option<Plan> {
     run.events.iter().find_map(|event| match &event.event {
@@ -315,6 +324,6 @@ pub(crate) fn loads(plan: &Plan) -> impl Iterator<Item = &StepName> {
     let loads = plan
         .steps
         .iter()
-        .filter(|step| matches!(&step.action, Action::Load(load) if load.change != Change::Kept));
+        .filter(|step| matches!(&step.action, Action::Load(load) if !load.change.is_idle()));
     loads.map(|step| &step.name)
 }

@@ -1,37 +1,32 @@
 //! Looks up what a plan needs to know of the world: sources' columns, new rows, tables that are there. Writes nothing.
 
-mod known;
+mod columns;
+mod loads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
-use connectors::{Error, ErrorKind, Read, Result};
+use arrow::datatypes::{DataType, SchemaRef};
+use connectors::{Error, ErrorKind, Read, Result, Source};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
-    Check, Deletes, Extract, ExtractMode, From, IS_CURRENT, Load, LoadMode, Merge, Pipeline,
-    Splits, Step, StepKind, StepName, TableRef, Target, Transform, VALID_FROM, VALID_TO,
+    Check, Extract, ExtractMode, From, LoadMode, Pipeline, Splits, Step, StepKind, StepName,
+    TableRef, Target, Transform,
 };
-use spec::plan::{ExtractFacts, Facts, Layout, PlannedExtract, PlannedWindow, TableFacts};
-use spec::{SqlFault, SqlOf, SqlPlace};
+use spec::plan::{ExtractFacts, Facts, PlannedExtract, TableFacts};
+use spec::{SqlFault, SqlFaultKind, SqlOf, SqlPlace, Word};
 
-use self::known::{require_dedupe_columns, require_known};
 use crate::engine::Engine;
-use crate::execute::{reactions, written};
 use crate::findings;
-use crate::lake::{LakeTable, StageRequest, WriteMode, check_layout};
-use crate::last_read::last_read;
+use crate::lake::LakeTable;
+use crate::last_read::{disagree, last_read};
 use crate::open::table_id;
-use crate::query::{
-    RowCondition, Session, columns_of, condition, duplicate, faults_of, no_condition,
-};
+use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
 use crate::watermark;
 
-/// How the names of columns begin that a merge adds to rows on their way.
-const RESERVED: &str = "__lakewright_";
-
-/// What a plan of this pipeline needs to know. What is wrong with its SQL is told of all steps at once.
+/// What a plan of this pipeline needs to know. What is wrong with its SQL, and with columns that it names, is told of all
+/// steps at once.
 pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline) -> Result<Facts> {
     let mut survey = Survey {
         engine,
@@ -46,7 +41,7 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
     let kept = survey.facts.kept(pipeline);
     let idle = graph.only_feeding(pipeline, &kept);
     for name in graph.order(pipeline) {
-        if idle.contains(&name) {
+        if idle.contains(&name) || survey.facts.ahead.contains(&name) {
             continue;
         }
         let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
@@ -65,12 +60,13 @@ pub(crate) async fn look_up(engine: &Engine, graph: &Graph, pipeline: &Pipeline)
             StepKind::Load(load) => survey.load(step, load).await,
         };
         match looked_up {
-            Err(error) if survey.faults.is_empty() => return Err(error.with("step", &step.name)),
+            Err(error) if survey.faults.is_empty() => return Err(survey.placed(step, error)),
             Err(_) => break,
             Ok(()) => {}
         }
     }
     if survey.faults.is_empty() {
+        survey.goes_on()?;
         survey.published().await?;
         Ok(survey.facts)
     } else {
@@ -86,7 +82,7 @@ struct Survey<'a> {
     /// Steps are tables without rows here: enough to plan their readers.
     session: Session,
     schemas: BTreeMap<StepName, SchemaRef>,
-    /// What is wrong with the SQL.
+    /// What is wrong with the SQL and the names of columns.
     faults: Vec<(SqlOf, SqlFault)>,
     /// Steps whose columns nobody can know, because of that.
     unknown: BTreeSet<StepName>,
@@ -107,6 +103,20 @@ impl Survey<'_> {
         Ok(())
     }
 
+    /// Loads that wait for each other would wait for ever.
+    fn goes_on(&self) -> Result<()> {
+        let idle = self.facts.idle(self.pipeline);
+        let steps = self.pipeline.steps.iter();
+        let mut loads = steps.filter(|step| matches!(step.kind, StepKind::Load(_)));
+        let mut ahead = self.facts.ahead.iter();
+        match (ahead.next(), ahead.next()) {
+            (Some(one), Some(other)) if loads.all(|load| idle.contains(&load.name)) => {
+                Err(disagree(one, other))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks whether the tables that are written can become visible in one step.
     async fn published(&mut self) -> Result<()> {
         let to_lake = |step: &&Step| match &step.kind {
@@ -125,10 +135,25 @@ impl Survey<'_> {
     }
 
     fn learn(&mut self, step: &StepName, schema: &SchemaRef) -> Result<()> {
-        self.session
-            .register_step(step.as_str(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
+        self.register(step, schema)?;
         self.schemas.insert(step.clone(), Arc::clone(schema));
         Ok(())
+    }
+
+    /// Makes columns known under the name of a step.
+    fn register(&self, step: &StepName, schema: &SchemaRef) -> Result<()> {
+        let empty = EmptyTable::new(Arc::clone(schema));
+        self.session.register_step(step.as_str(), Arc::new(empty))
+    }
+
+    /// An error with the step that it came up in, and where that stands.
+    fn placed(&self, step: &Step, error: Error) -> Error {
+        let of = SqlOf::Step(self.pipeline.id.clone(), step.name.clone());
+        let error = error.with("step", &step.name);
+        match self.engine.texts().place(&of) {
+            Some(place) => error.with("at", place),
+            None => error,
+        }
     }
 
     async fn extract(&mut self, graph: &Graph, step: &Step, extract: &Extract) -> Result<()> {
@@ -139,31 +164,80 @@ impl Survey<'_> {
                 "this connection cannot be read from",
             )
         })?;
+        let error = match self.source(graph, step, extract, source).await {
+            Err(error) if !error.is_retryable() => error,
+            done => return done,
+        };
+        let before = self.faults.len();
+        self.names_of_source(step, extract, source).await;
+        if self.faults.len() == before {
+            return Err(error);
+        }
+        self.unknown.insert(step.name.clone());
+        Ok(())
+    }
+
+    async fn source(
+        &mut self,
+        graph: &Graph,
+        step: &Step,
+        extract: &Extract,
+        source: &dyn Source,
+    ) -> Result<()> {
         let mut read = read_of(extract);
         let mut window = None;
         if let ExtractMode::Incremental(by) = &extract.mode {
             let last = last_read(self.engine, graph, self.pipeline, step).await?;
             read.window = Some(watermark::for_source(&watermark::window(by, None, None)?)?);
-            let until = source.highest(&read).await?;
-            let planned = watermark::window(by, last.as_ref(), until)?;
+            let highest = source.highest(&read).await?;
+            let from = last.from.as_ref();
+            let planned = match &last.to {
+                Some(to) => watermark::up_to(by, from, to, highest.as_ref())?,
+                None => watermark::window(by, from, highest)?,
+            };
+            self.facts.ahead.extend(last.ahead);
             read.window = Some(watermark::for_source(&planned)?);
             window = Some(planned);
         }
         let scan = source.scan(&read).await?;
         let schema = scan.schema();
-        let columns = columns_of(&schema)?;
-        if let Some(window) = &window {
-            require_columns(window, &schema)?;
+        if let ExtractMode::Incremental(by) = &extract.mode {
+            let before = self.faults.len();
+            self.named(step, Word::Watermark, by.column.as_slice(), &schema);
+            self.named(step, Word::Key, &by.key, &schema);
+            if self.faults.len() > before {
+                self.unknown.insert(step.name.clone());
+                return Ok(());
+            }
         }
         self.facts.extracts.insert(
             step.name.clone(),
             ExtractFacts {
-                columns,
+                columns: columns_of(&schema)?,
                 window,
                 how: scan.describe(),
             },
         );
         self.learn(&step.name, &schema)
+    }
+
+    /// Looks whether the source has what an extract names: where a read was refused, this may be why.
+    async fn names_of_source(&mut self, step: &Step, extract: &Extract, source: &dyn Source) {
+        let all = Read {
+            columns: None,
+            splits: connectors::SplitBy::default(),
+            ..read_of(extract)
+        };
+        let Ok(scan) = source.scan(&all).await else {
+            return;
+        };
+        let there = scan.schema();
+        self.named(step, Word::Columns, &extract.columns, &there);
+        self.named(step, Word::SplitsBy, extract.splits.by.as_slice(), &there);
+        if let ExtractMode::Incremental(by) = &extract.mode {
+            self.named(step, Word::Watermark, by.column.as_slice(), &there);
+            self.named(step, Word::Key, &by.key, &there);
+        }
     }
 
     async fn transform(&mut self, step: &Step, transform: &Transform) -> Result<()> {
@@ -190,11 +264,15 @@ impl Survey<'_> {
         self.learn(&step.name, &schema)
     }
 
+    fn note(&mut self, of: &SqlOf, faults: Vec<SqlFault>) {
+        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
+        self.faults.extend(faults);
+    }
+
     /// Notes what is wrong with a transform; what it returns is unknown from there on.
     fn note_transform(&mut self, step: &Step, faults: Vec<SqlFault>) {
         let of = SqlOf::Transform(self.pipeline.id.clone(), step.name.clone());
-        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
-        self.faults.extend(faults);
+        self.note(&of, faults);
         self.unknown.insert(step.name.clone());
     }
 
@@ -219,72 +297,18 @@ impl Survey<'_> {
         };
         let checked = self.rows_name(&check.on).clone();
         for rule in &check.rules {
+            let about = |error: Error| error.with("rule", &rule.name);
             let faults = self.condition(&rule.expect, &checked).await;
-            let faults = faults.map_err(|error| error.with("rule", &rule.name))?;
+            let mut faults = faults.map_err(about)?;
             if faults.is_empty() && !rule.aggregate {
-                RowCondition::plan(&self.session, &rule.expect, &schema)
-                    .map_err(|error| error.with("rule", &rule.name))?;
+                let planned = RowCondition::plan(&self.session, &rule.expect, &schema);
+                faults = of_condition(planned).map_err(about)?;
             }
             let (pipeline, step) = (self.pipeline.id.clone(), step.name.clone());
             let of = SqlOf::Rule(pipeline, step, rule.name.clone());
-            let faults = faults.into_iter().map(|fault| (of.clone(), fault));
-            self.faults.extend(faults);
+            self.note(&of, faults);
         }
         self.schemas.insert(step.name.clone(), schema);
-        Ok(())
-    }
-
-    /// A merge names columns that the rows have, and its condition goes with them.
-    async fn merge(
-        &mut self,
-        step: &Step,
-        load: &Load,
-        merge: &Merge,
-        rows: &SchemaRef,
-    ) -> Result<()> {
-        require_merge_columns(merge, rows)?;
-        if let Deletes::Flagged { when, .. } = &merge.deletes {
-            let from = self.rows_name(&load.from);
-            let faults = self.condition(when, from).await?;
-            if faults.is_empty() {
-                RowCondition::plan(&self.session, when, rows)?;
-            }
-            let of = SqlOf::Deletes(self.pipeline.id.clone(), step.name.clone());
-            let faults = faults.into_iter().map(|fault| (of.clone(), fault));
-            self.faults.extend(faults);
-        }
-        Ok(())
-    }
-
-    /// A part of a table is told by a condition on its columns, as they will be with those of the rows.
-    async fn part(
-        &mut self,
-        step: &Step,
-        condition: &str,
-        rows: &SchemaRef,
-        table: Option<&LakeTable>,
-    ) -> Result<()> {
-        require_free_names(rows)?;
-        let there = table.map(LakeTable::arrow_schema);
-        let there = there.iter().flat_map(|schema| schema.fields());
-        let mut fields: Vec<FieldRef> = there.cloned().collect();
-        for field in rows.fields() {
-            if fields.iter().all(|there| there.name() != field.name()) {
-                fields.push(Arc::clone(field));
-            }
-        }
-        let schema = Arc::new(Schema::new(fields));
-        let of_table = EmptyTable::new(Arc::clone(&schema));
-        self.session
-            .register_step(step.name.as_str(), Arc::new(of_table))?;
-        let faults = self.condition(condition, &step.name).await?;
-        if faults.is_empty() {
-            RowCondition::plan(&self.session, condition, &schema)?;
-            condition::lasting(&self.session, condition, &schema)?;
-        }
-        let of = SqlOf::Part(self.pipeline.id.clone(), step.name.clone());
-        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
-        self.faults.extend(faults);
         Ok(())
     }
 
@@ -313,50 +337,6 @@ impl Survey<'_> {
         }
         on
     }
-
-    async fn load(&mut self, step: &Step, load: &Load) -> Result<()> {
-        let rows = self.schemas.get(&load.from).cloned();
-        if let (LoadMode::Merge(merge), Some(rows)) = (&load.mode, &rows) {
-            self.merge(step, load, merge, rows).await?;
-        }
-        if let (LoadMode::AppendNew(dedupe), Some(rows)) = (&load.mode, &rows) {
-            require_dedupe_columns(dedupe, rows)?;
-        }
-        if let (Target::Lake(table), Some(rows)) = (&load.target, &rows) {
-            let (cut, order) = (&load.partition_by, &load.sort_by);
-            check_layout(rows, cut, order, &load.renamed_from)
-                .map_err(|error| error.with("table", table))?;
-        }
-        let facts = match &load.target {
-            Target::Lake(table) => {
-                let found = self.engine.lake().await?.table(&table_id(table)).await?;
-                if let (LoadMode::ReplaceWhere(condition), Some(rows)) = (&load.mode, &rows) {
-                    self.part(step, condition, rows, found.as_ref()).await?;
-                }
-                match found {
-                    Some(found) => lake_facts(load, &found, rows.as_ref())?,
-                    None => TableFacts::default(),
-                }
-            }
-            Target::Connection { connection, table } => {
-                let connection = self.engine.connection(connection).await?;
-                let sink = connection.sink().ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unsupported,
-                        "this connection cannot be written to",
-                    )
-                })?;
-                let schema = sink.table(table).await?;
-                let columns = schema.map(|schema| columns_of(&schema)).transpose()?;
-                TableFacts {
-                    columns,
-                    ..TableFacts::default()
-                }
-            }
-        };
-        self.facts.targets.insert(step.name.clone(), facts);
-        Ok(())
-    }
 }
 
 /// What a plan needs to know of a table that is there.
@@ -368,145 +348,36 @@ fn table_facts(table: &LakeTable) -> Result<TableFacts> {
     })
 }
 
-/// What a load finds in the lake. What it could not do to the table is an error; what it may not do, the plan tells.
-fn lake_facts(load: &Load, found: &LakeTable, rows: Option<&SchemaRef>) -> Result<TableFacts> {
-    let mut facts = table_facts(found)?;
-    let Some(rows) = rows else {
-        return Ok(facts);
-    };
-    let written = match &load.mode {
-        LoadMode::Merge(merge) => {
-            require_key(&merge.key, &found.renamed(rows, &load.renamed_from)?)?;
-            written(merge, rows)?
-        }
-        LoadMode::AppendNew(dedupe) => {
-            require_known(dedupe, &found.renamed(rows, &load.renamed_from)?)?;
-            Arc::clone(rows)
-        }
-        _ => Arc::clone(rows),
-    };
-    let changes = found.relayout(&StageRequest {
-        partition_by: load.partition_by.clone(),
-        sort_by: load.sort_by.clone(),
-        on_schema_change: reactions(load.on_schema_change),
-        renamed_from: load.renamed_from.clone(),
-        ..StageRequest::new(found.id().clone(), WriteMode::Append, written)
-    })?;
-    let to = |from, to: &Vec<String>| Layout {
-        from,
-        to: to.clone(),
-    };
-    facts.partitions = changes
-        .partitions
-        .then(|| to(found.partitioning(), &load.partition_by));
-    facts.order = changes.order.then(|| to(found.sorting(), &load.sort_by));
-    Ok(facts)
-}
-
-/// Rows of a table that lacks a column of the key could never be found again.
-fn require_key(key: &[String], table: &LakeTable) -> Result<()> {
-    let columns = table.arrow_schema();
-    let missing = key.iter().find(|key| columns.field_with_name(key).is_err());
-    let Some(missing) = missing.filter(|_| table.snapshot_id().is_some()) else {
-        return Ok(());
-    };
-    let fields = columns.fields().iter();
-    let alike = fields
-        .map(|field| field.name())
-        .find(|name| name.eq_ignore_ascii_case(missing));
-    let help = match alike {
-        Some(alike) => format!("it has `{alike}`: names are taken as they are written"),
-        None => "name columns that it has, or write it once with `mode: replace`".to_owned(),
-    };
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        format!("the table has no column `{missing}`, which is part of the key"),
-    )
-    .with("table", table.id())
-    .help(help))
-}
-
-/// The columns that a merge names must be among those that are read.
-fn require_merge_columns(merge: &Merge, rows: &SchemaRef) -> Result<()> {
-    let named = [
-        ("key", merge.key.as_slice()),
-        ("latest_by", merge.latest_by.as_slice()),
-        ("without", merge.deletes.without()),
-    ];
-    require_named(&named, rows)?;
-    require_free_names(rows)?;
-    require_exact(&merge.key, rows)?;
-    let told = [VALID_FROM, VALID_TO, IS_CURRENT];
-    let own = told.iter().find(|name| rows.field_with_name(name).is_ok());
-    if let Some(name) = own.filter(|_| merge.history) {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("the rows have a column `{name}`, which `history` writes itself"),
-        )
-        .help("give it another name in a transform before"));
-    }
-    Ok(())
-}
-
-/// Columns that a spec names under these words must be there.
-fn require_named(named: &[(&str, &[String])], rows: &SchemaRef) -> Result<()> {
-    for (word, columns) in named {
-        for column in *columns {
-            if rows.field_with_name(column).is_err() {
-                let there = rows.fields().iter().map(|field| field.name().as_str());
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("`{word}` names column `{column}`, which the rows do not have"),
-                )
-                .help(format!(
-                    "they have `{}`",
-                    there.collect::<Vec<_>>().join("`, `")
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The names that merges give to columns of their own must be free.
-fn require_free_names(rows: &SchemaRef) -> Result<()> {
-    if let Some(field) = rows
-        .fields()
-        .iter()
-        .find(|f| f.name().starts_with(RESERVED))
-    {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!(
-                "column `{}` has a name that merges use themselves",
-                field.name()
-            ),
-        )
-        .help("give it another name in a transform before"));
-    }
-    Ok(())
-}
-
-/// A key must be the same each time.
-fn require_exact(key: &[String], rows: &SchemaRef) -> Result<()> {
-    for column in key {
-        if rows.field_with_name(column)?.data_type().is_floating() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("column `{column}` of the key is floating point: a row could not surely be found again"),
-            )
-            .help("cast it in a transform before: `CAST(… AS DECIMAL(18, 6))`"));
-        }
-    }
-    Ok(())
-}
-
 /// What an error says is wrong with SQL; the error itself where it is about something else.
 fn of_sql(error: Error) -> Result<Vec<SqlFault>> {
     match faults_of(&error) {
         [] => Err(error),
         faults => Ok(faults.to_vec()),
     }
+}
+
+/// What is wrong with a condition that goes with the columns and cannot be held against rows one by one.
+fn of_condition<T>(planned: Result<T>) -> Result<Vec<SqlFault>> {
+    let error = match planned {
+        Ok(_) => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => error,
+        Err(error) => return Err(error),
+    };
+    // A place in them would be one of another text than the specs have.
+    let faults = faults_of(&error).iter().cloned();
+    let faults: Vec<SqlFault> = faults
+        .map(|fault| SqlFault {
+            place: None,
+            ..fault
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Ok(faults);
+    }
+    Ok(vec![SqlFault {
+        help: error.help_text().map(str::to_owned),
+        ..SqlFault::new(SqlFaultKind::Meaning, error.message())
+    }])
 }
 
 fn one_line_up(fault: SqlFault) -> SqlFault {
@@ -565,22 +436,4 @@ pub(crate) fn read_of_planned(extract: &PlannedExtract) -> Read {
         &extract.splits,
         &extract.options,
     )
-}
-
-/// The watermark and key columns must be among those that are read.
-fn require_columns(window: &PlannedWindow, schema: &SchemaRef) -> Result<()> {
-    for column in window
-        .column
-        .iter()
-        .chain(window.edge.key().unwrap_or_default())
-    {
-        if schema.field_with_name(column).is_err() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("the extract has no column `{column}`"),
-            )
-            .help("the watermark and the columns of `key` must be among `columns`"));
-        }
-    }
-    Ok(())
 }

@@ -17,7 +17,7 @@ use spec::plan::{Action, Plan, PlannedExtract, PlannedLoad, PlannedStep};
 
 use crate::engine::Engine;
 use crate::open::table_id;
-use crate::watermark;
+use crate::watermark::{self, is_before};
 
 /// A watermark as a commit keeps it: with what it is a watermark of.
 #[derive(Serialize, Deserialize)]
@@ -84,14 +84,63 @@ pub(crate) fn kept_until(text: &str, table: impl Display) -> Result<Watermark> {
     watermark::from_json(&Kept::read(text, table)?.until)
 }
 
-/// How far an extract has been read. All targets that its rows reach must agree, since one window has to serve them all.
+/// How far an extract has been read.
+pub(crate) struct LastRead {
+    /// From where it is read on.
+    pub(crate) from: Option<Watermark>,
+    /// Where it ends, where some of its loads stand there already.
+    pub(crate) to: Option<Watermark>,
+    /// The loads that stand further on than `from`.
+    pub(crate) ahead: Vec<StepName>,
+}
+
+impl LastRead {
+    /// One window has to serve all loads that take part. Where they stand at different places, those that have come least
+    /// far are served alone, up to where the next of the others stands.
+    fn of(said: Vec<(StepName, Option<Watermark>)>) -> Result<Self> {
+        let Some((_, first)) = said.first() else {
+            return Ok(Self {
+                from: None,
+                to: None,
+                ahead: Vec::new(),
+            });
+        };
+        let least = |one: Option<Watermark>, other: &Option<Watermark>| {
+            if is_before(other.as_ref(), one.as_ref()) {
+                other.clone()
+            } else {
+                one
+            }
+        };
+        let places = || said.iter().map(|(_, place)| place);
+        let from = places().fold(first.clone(), least);
+        let mut further = places().filter(|place| **place != from);
+        let to = match further.next() {
+            Some(next) => further.fold(next.clone(), least),
+            None => None,
+        };
+        let ahead = said.iter().filter(|(_, place)| *place != from);
+        for (name, place) in ahead.clone() {
+            // Where nobody can tell which is further, no window would surely be right.
+            let surely = *place == to || is_before(to.as_ref(), place.as_ref());
+            if !surely || !is_before(from.as_ref(), place.as_ref()) {
+                let behind = said.iter().find(|(_, place)| *place == from);
+                return Err(disagree(behind.map_or(name, |(name, _)| name), name));
+            }
+        }
+        let ahead = ahead.map(|(name, _)| name.clone()).collect();
+        Ok(Self { from, to, ahead })
+    }
+}
+
+/// How far an extract has been read, by what the targets say that its rows reach.
 pub(crate) async fn last_read(
     engine: &Engine,
     graph: &Graph,
     pipeline: &Pipeline,
     step: &Step,
-) -> Result<Option<Watermark>> {
-    let mut said: Option<(&StepName, Option<Watermark>)> = None;
+) -> Result<LastRead> {
+    let mut said = Vec::new();
     for reader in &pipeline.steps {
         let StepKind::Load(load) = &reader.kind else {
             continue;
@@ -101,12 +150,9 @@ pub(crate) async fn last_read(
             continue;
         }
         let here = said_by(engine, pipeline, (&reader.name, load), step).await?;
-        match &said {
-            Some((other, there)) if *there != here => return Err(disagree(other, &reader.name)),
-            _ => said = Some((&reader.name, here)),
-        }
+        said.push((reader.name.clone(), here));
     }
-    Ok(said.and_then(|(_, watermark)| watermark))
+    LastRead::of(said)
 }
 
 async fn said_by(
@@ -318,12 +364,12 @@ fn renamed(table: impl Display, step: &Step, pipeline: &str) -> Error {
     .retry(false)
 }
 
-fn disagree(one: &StepName, other: &StepName) -> Error {
+pub(crate) fn disagree(one: &StepName, other: &StepName) -> Error {
     Error::new(
         ErrorKind::Conflict,
-        format!("the loads `{one}` and `{other}` have read to different places"),
+        format!("the loads `{one}` and `{other}` have read to different places, and nobody can tell which is further"),
     )
-    .help("give the new load a pipeline of its own, or start both anew with new tables")
+    .help("roll the table of one back to where the other stands, or start both anew with new tables")
     .retry(false)
 }
 

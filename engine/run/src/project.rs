@@ -166,6 +166,7 @@ impl spec::Connectors for Registry {
         let capability = registry::find(kind)?.capability();
         Some(spec::Capability {
             source: capability.source.map(|source| spec::SourceCapability {
+                sessions: source.sessions,
                 queries: source.queries,
                 incremental: match source.incremental {
                     Incremental::No => spec::Incremental::No,

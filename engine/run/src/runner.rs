@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
 use spec::model::{Pipeline, PipelineId, Retry, StepName, Target};
-use spec::plan::{Action, Change, Plan};
+use spec::plan::{Action, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
-use crate::execute::{Committed, Executor, committed_before};
+use crate::execute::{Committed, Executor, committed_before, idle};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
 use crate::scratch::Scratch;
@@ -471,14 +471,14 @@ fn report(done: Committed) -> LoadReport {
         rows: done.rows,
         snapshot: done.snapshot,
         already: done.already,
-        kept: false,
+        kept: None,
     }
 }
 
 /// The loads that leave their tables as they are.
 fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
     plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Load(load) if load.change == Change::Kept => Some(LoadReport {
+        Action::Load(load) if load.change.is_idle() => Some(LoadReport {
             step: step.name.to_string(),
             target: match &load.target {
                 Target::Lake(table) => table.to_string(),
@@ -487,7 +487,7 @@ fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
             rows: 0,
             snapshot: None,
             already: false,
-            kept: true,
+            kept: Some(idle(&load.change)),
         }),
         _ => None,
     })

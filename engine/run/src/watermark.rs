@@ -1,6 +1,7 @@
 //! Windows: which rows of a source are new.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Literal, Result, Watermark};
@@ -89,6 +90,49 @@ pub(crate) fn from_json(json: &serde_json::Value) -> Result<Watermark> {
         )
         .with("watermark", json)
         .caused_by(error)
+    })
+}
+
+/// Whether a read that has come so far has surely come less far than another.
+pub(crate) fn is_before(one: Option<&Watermark>, other: Option<&Watermark>) -> bool {
+    match (one, other) {
+        (None, Some(_)) => true,
+        (Some(Watermark::Value(one)), Some(Watermark::Value(other))) => earlier(one, other),
+        (Some(Watermark::Files(one)), Some(Watermark::Files(other))) => {
+            one.len() < other.len() && one.keys().all(|path| other.contains_key(path))
+        }
+        _ => false,
+    }
+}
+
+/// The window of a read that goes on from `last` and ends where others stand already. Of files only those can be read
+/// that are still what they were then; `there` are all that are.
+pub(crate) fn up_to(
+    by: &WatermarkBy,
+    last: Option<&Watermark>,
+    others: &Watermark,
+    there: Option<&Watermark>,
+) -> Result<PlannedWindow> {
+    let planned = window(by, last, Some(others.clone()))?;
+    let Watermark::Files(read) = others else {
+        return Ok(planned);
+    };
+    let mut after = match last {
+        Some(Watermark::Files(last)) => last.clone(),
+        _ => BTreeMap::new(),
+    };
+    let there = match there {
+        Some(Watermark::Files(there)) => Some(there),
+        _ => None,
+    };
+    for (path, etag) in read {
+        if there.and_then(|there| there.get(path)) != Some(etag) {
+            after.insert(path.clone(), etag.clone());
+        }
+    }
+    Ok(PlannedWindow {
+        after: Some(to_json(&Watermark::Files(after))?),
+        ..planned
     })
 }
 

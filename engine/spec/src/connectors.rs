@@ -47,6 +47,8 @@ pub struct SourceCapability {
     pub queries: bool,
     /// How it reads only what is new.
     pub incremental: Incremental,
+    /// What is read holds sessions, of which there are few.
+    pub sessions: bool,
 }
 
 /// How a source reads only what is new.

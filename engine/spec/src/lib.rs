@@ -26,8 +26,8 @@ pub use connectors::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{codes, explain};
-pub use meaning::{SqlFault, SqlFaultKind, SqlOf, Texts, query_syntax};
+pub use meaning::{SqlFault, SqlFaultKind, SqlOf, Texts, Word, query_syntax};
 pub use read::nearest;
 pub use schemas::schemas;
 pub use source::SourceFile;
-pub use sql::Place as SqlPlace;
+pub use sql::{Place as SqlPlace, column_of};

@@ -1,4 +1,4 @@
-//! `unknown-column` and its like: findings about what SQL means.
+//! `unknown-column` and its like: findings about what SQL and the names of columns mean.
 //!
 //! Whether a column is there is known only to whoever sees the sources. They say what is wrong, and where in the text
 //! ([`SqlFault`]); here it gets its code and its place in a file ([`Texts`]). Knows nothing of how a fault is found.
@@ -10,14 +10,16 @@ use std::sync::Arc;
 use crate::check::{SQL_NOT_A_QUERY, SQL_SYNTAX, UNKNOWN_TABLE};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{PipelineId, StepName};
+use crate::read::nearest;
 use crate::source::Sources;
 use crate::sql::{self, Place, SqlError};
 use crate::text::Text;
 
 const UNKNOWN_COLUMN: Code = Code {
     name: "unknown-column",
-    explain: "SQL names a column that none of the tables it reads has. `lakewright plan` finds it, since only the sources say \
-              which columns there are.\n\n\
+    explain: "SQL names a column that none of the tables it reads has, or a step one that its rows, or its table, do not have. \
+              `lakewright plan` finds it, since only the sources say which columns there are; `validate` does where `columns` \
+              or the SQL lists them.\n\n\
               Names mean what is written: `VisitID` is not `visitid`. A step has the columns that its extract or transform \
               returns; `lakewright plan` lists them.",
 };
@@ -29,7 +31,8 @@ const DUPLICATE_COLUMN: Code = Code {
     name: "duplicate-column",
     explain: "Two columns of a query's answer have the same name, and a table has each name once.\n\n\
               Give one of them another name with `AS`, or leave it out. `SELECT *` over a join returns the columns of both \
-              sides; `JOIN … USING (id)` returns `id` once.",
+              sides; `JOIN … USING (id)` returns `id` once. A table of the lake takes no names that differ only in upper and lower \
+              case: most of those who read it would see one column.",
 };
 const UNKNOWN_FUNCTION: Code = Code {
     name: "unknown-function",
@@ -47,6 +50,12 @@ const NOT_GROUPED: Code = Code {
               by has many values in each.\n\n\
               Add the column to `GROUP BY`, or say which value is meant with a function: `max(amount)`.",
 };
+const UNFIT_COLUMN: Code = Code {
+    name: "unfit-column",
+    explain: "A step names a column that is there and cannot be what the step makes of it: a key of floating point, times that are \
+              none, a partition by the month of a text; or the table that is written does not go with it.\n\n\
+              Name another column, or compute one in a transform before.",
+};
 const SQL_MEANING: Code = Code {
     name: "sql-meaning",
     explain: "The SQL can be parsed and has no meaning that could be computed. The message says what the engine misses.",
@@ -59,6 +68,7 @@ pub(crate) const CODES: &[&Code] = &[
     &NOT_GROUPED,
     &SQL_MEANING,
     &SQL_TYPES,
+    &UNFIT_COLUMN,
     &UNKNOWN_COLUMN,
     &UNKNOWN_FUNCTION,
 ];
@@ -76,8 +86,10 @@ pub enum SqlFaultKind {
     UnknownColumn,
     /// A column that several tables have.
     AmbiguousColumn,
-    /// A name that two columns of the answer have.
+    /// A name that two columns have.
     DuplicateColumn,
+    /// A column that cannot be what is made of it.
+    UnfitColumn,
     /// A function that is not there.
     UnknownFunction,
     /// Types that do not go together.
@@ -97,6 +109,7 @@ impl SqlFaultKind {
             Self::UnknownColumn => &UNKNOWN_COLUMN,
             Self::AmbiguousColumn => &AMBIGUOUS_COLUMN,
             Self::DuplicateColumn => &DUPLICATE_COLUMN,
+            Self::UnfitColumn => &UNFIT_COLUMN,
             Self::UnknownFunction => &UNKNOWN_FUNCTION,
             Self::Types => &SQL_TYPES,
             Self::NotGrouped => &NOT_GROUPED,
@@ -165,9 +178,82 @@ pub fn query_syntax(text: &str) -> Option<SqlFault> {
     })
 }
 
-/// One SQL text.
+/// The word of a spec under which columns are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// What of several rows with one key is added.
+    By,
+    /// What an extract reads.
+    Columns,
+    /// What identifies a row.
+    Key,
+    /// What tells which row of a key counts.
+    LatestBy,
+    /// How a table is cut.
+    PartitionBy,
+    /// Columns that have another name than before, by the new one.
+    RenamedFrom,
+    /// How a table is sorted.
+    SortBy,
+    /// How a read is cut.
+    SplitsBy,
+    /// What grows.
+    Watermark,
+    /// What is not written.
+    Without,
+}
+
+impl Word {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::By => "by",
+            Self::Columns => "columns",
+            Self::Key => "key",
+            Self::LatestBy => "latest_by",
+            Self::PartitionBy => "partition_by",
+            Self::RenamedFrom => "renamed_from",
+            Self::SortBy => "sort_by",
+            Self::SplitsBy => "splits.by",
+            Self::Watermark => "watermark",
+            Self::Without => "without",
+        }
+    }
+
+    /// What is wrong where it names a column, in `text`, that rows do not have which have `there`.
+    pub fn unknown<'a>(
+        self,
+        text: &str,
+        column: &str,
+        there: impl IntoIterator<Item = &'a str>,
+    ) -> SqlFault {
+        let names: Vec<&str> = there.into_iter().collect();
+        let near = nearest(column, names.iter().copied());
+        SqlFault {
+            about: Some(column.to_owned()),
+            suggestion: near.map(|near| {
+                let (form, rest) = text.split_at(text.find('(').unwrap_or_default());
+                format!("{form}{}", rest.replacen(column, near, 1))
+            }),
+            help: (!names.is_empty()).then(|| format!("they have `{}`", names.join("`, `"))),
+            ..SqlFault::new(
+                SqlFaultKind::UnknownColumn,
+                format!(
+                    "`{}` names column `{column}`, which the rows do not have",
+                    self.as_str()
+                ),
+            )
+        }
+    }
+}
+
+/// One text of the specs that means something to whoever knows the columns: SQL, or the name of a column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SqlOf {
+    /// A name of a step, for what is about the whole of it.
+    Step(PipelineId, StepName),
+    /// The name of a column, as it is written under this word of a step.
+    Column(PipelineId, StepName, Word, String),
     /// The query of a transform.
     Transform(PipelineId, StepName),
     /// The condition of a rule, by its check and its name.
@@ -211,12 +297,27 @@ impl Texts {
         Diagnostics::new(found.collect(), Arc::clone(&self.sources))
     }
 
+    /// Where a text begins: `orders.yaml:12:7`.
+    pub fn place(&self, of: &SqlOf) -> Option<String> {
+        let span = self.texts.get(of)?.first_line();
+        let source = self.sources.get(span.file)?;
+        let at = source.position(span.start);
+        Some(format!("{}:{}:{}", source.path, at.line, at.column))
+    }
+
     fn finding(&self, of: &SqlOf, fault: &SqlFault) -> Diagnostic {
-        let code = fault.kind.code();
-        let message = fault.message.as_str();
-        let finding = match self.texts.get(of) {
+        fault.at(self.texts.get(of))
+    }
+}
+
+impl SqlFault {
+    /// The finding of this fault in a text.
+    pub(crate) fn at(&self, text: Option<&Text>) -> Diagnostic {
+        let code = self.kind.code();
+        let message = self.message.as_str();
+        let finding = match text {
             Some(text) => {
-                let span = match fault.place {
+                let span = match self.place {
                     Some(place) => text.span(Some(place)),
                     None => text.first_line(),
                 };
@@ -224,7 +325,7 @@ impl Texts {
             }
             None => Diagnostic::nowhere(code, message),
         };
-        match (&fault.suggestion, &fault.help) {
+        match (&self.suggestion, &self.help) {
             (Some(suggestion), _) => finding.suggest(suggestion),
             (None, Some(help)) => finding.help(help.as_str()),
             (None, None) => finding,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, ObjectName, Query, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+    Expr, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
@@ -98,6 +98,37 @@ fn read(sql: &str) -> Result<Vec<Relation>, SqlError> {
     }
 }
 
+/// The names of the columns that a query returns, where its text alone tells all of them.
+pub(crate) fn columns(sql: &str) -> Option<Vec<String>> {
+    let mut parser = Parser::new(&GenericDialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(tokens(sql).ok()?);
+    let statements = parser.parse_statements().ok()?;
+    let [Statement::Query(query)] = statements.as_slice() else {
+        return None;
+    };
+    let mut body = query.body.as_ref();
+    // Of two queries the first gives the names.
+    let select = loop {
+        match body {
+            SetExpr::Select(select) => break select,
+            SetExpr::Query(query) => body = query.body.as_ref(),
+            SetExpr::SetOperation { left, .. } => body = left.as_ref(),
+            _ => return None,
+        }
+    };
+    let names = select.projection.iter().map(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(name.value.clone()),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+            // Of more parts the last may be one of a column's own.
+            (parts.len() == 2).then(|| parts.last().map(|part| part.value.clone()))?
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
 /// What a rule's condition is.
 pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
     let tokens = tokens(sql)?;
@@ -119,6 +150,14 @@ pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
         aggregate: looks.aggregate,
         subquery: looks.subquery,
     })
+}
+
+/// The column of a text that says how a table is cut or sorted: `at` of `month(at)`, `bucket(16, at)` and `at desc`.
+pub fn column_of(text: &str) -> &str {
+    let inside = text.split_once('(').map_or(text, |(_, rest)| rest);
+    let inside = inside.split(')').next().unwrap_or(inside);
+    let last = inside.rsplit(',').next().unwrap_or(inside);
+    last.split_whitespace().next().unwrap_or_default()
 }
 
 /// Whether a text is a plain column name.
@@ -450,6 +489,35 @@ mod tests {
             .into_iter()
             .map(|relation| relation.parts.join("."))
             .collect()
+    }
+
+    #[test]
+    fn a_list_tells_the_columns_and_a_star_does_not() {
+        let of = |sql| columns(sql).map(|names| names.join(" "));
+        let told =
+            of("with x as (select 1) select a, o.\"B\", c + 1 as d from o union select 1, 2, 3");
+        assert_eq!(told.as_deref(), Some("a B d"));
+        for open in [
+            "select * from o",
+            "select o.* from o",
+            "select a + 1 from o",
+            "values (1)",
+        ] {
+            assert_eq!(of(open), None, "{open}");
+        }
+    }
+
+    #[test]
+    fn forms_are_about_a_column() {
+        for text in [
+            "at",
+            " at desc",
+            "month(at)",
+            "bucket( 16 , at )",
+            "at asc nulls last",
+        ] {
+            assert_eq!(column_of(text), "at", "{text}");
+        }
     }
 
     #[test]

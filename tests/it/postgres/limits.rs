@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::Database;
 use crate::scene::Scene;
+use crate::services;
 
 fn scene(database: &Database, limits: &str, from: &str) -> Scene {
     let pipeline = format!(
@@ -73,7 +74,7 @@ fn no_more_sessions_are_held_than_allowed() {
     let Some(mut database) = Database::new(setup) else {
         return;
     };
-    for (limit, parallel) in [(2, 1), (3, 2)] {
+    for (limit, parallel) in [(1, 1), (2, 2), (3, 3)] {
         let limits = format!("{{ sessions: {limit} }}");
         let from = "table: public.big, splits: { target_rows: 2000 }";
         let scene = scene(&database, &limits, from);
@@ -98,6 +99,91 @@ fn no_more_sessions_are_held_than_allowed() {
         assert!(most <= limit, "{most} sessions, and {limit} are allowed");
         assert!(reading <= parallel && reading > 0, "{reading} at once");
     }
+}
+
+/// A user of whom the server takes no more sessions than these; others do not count.
+fn limited_user(database: &mut Database, sessions: usize) -> String {
+    let user = services::fresh_schema();
+    database.execute(&format!(
+        "CREATE ROLE {user} LOGIN PASSWORD 'limited' CONNECTION LIMIT {sessions}; \
+         GRANT ALL ON SCHEMA public TO {user}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}"
+    ));
+    user
+}
+
+/// Lets a scene's connection log in as this user.
+fn log_in_as(scene: &Scene, database: &Database, user: &str, sessions: usize) {
+    let options = database.options(scene, "source");
+    let (before, rest) = options.split_once("user: ").unwrap();
+    let (_, after) = rest.split_once(',').unwrap();
+    scene.write("secrets/source", "limited");
+    let spec = format!(
+        "kind: Connection\nname: source\nconnector: postgres\n{before}user: {user},{after}\n\
+         limits: {{ sessions: {sessions} }}\n"
+    );
+    scene.write("connections/source.yaml", &spec);
+}
+
+#[test]
+fn a_user_with_one_session_is_enough_to_read_with_one() {
+    let setup = "CREATE TABLE big AS SELECT i::bigint AS id, repeat('x', 500) AS filler \
+                 FROM generate_series(1, 100000) AS i; ANALYZE big; \
+                 CREATE TABLE small AS SELECT i::bigint AS id, 'n' || i AS name \
+                 FROM generate_series(1, 1000) AS i; ANALYZE small";
+    let Some(mut database) = Database::new(setup) else {
+        return;
+    };
+    let user = limited_user(&mut database, 1);
+    let joined = "kind: Pipeline
+name: p
+domain: d
+steps:
+  - name: big
+    extract: { connection: source, table: public.big, splits: { target_rows: 2000 } }
+  - name: small
+    extract: { connection: source, table: public.small, mode: { incremental: { watermark: id, unique: true } } }
+  - name: joined
+    transform: { sql: 'select id, small.name from big join small using (id)' }
+  - name: publish
+    load: { from: joined, table: d.t, mode: append }
+";
+    let scene = Scene::with(&[("p.yaml", joined)]);
+    log_in_as(&scene, &database, &user, 1);
+    scene.good(&["plan", "d/p"]);
+    scene.good(&["run", "d/p"]);
+    assert_eq!(scene.query("SELECT count(*) FROM d.t"), ["1000"]);
+    scene.good(&["doctor"]);
+}
+
+#[test]
+fn reading_and_writing_share_the_sessions() {
+    let setup = "CREATE TABLE big AS SELECT i::bigint AS id, repeat('x', 500) AS filler \
+                 FROM generate_series(1, 50000) AS i; ANALYZE big";
+    let Some(mut database) = Database::new(setup) else {
+        return;
+    };
+    let user = limited_user(&mut database, 2);
+    let there_and_back = "kind: Pipeline
+name: p
+domain: d
+steps:
+  - name: big
+    extract: { connection: source, table: public.big, splits: { target_rows: 2000 } }
+  - name: publish
+    load: { from: big, connection: source, table: public.copy, mode: replace }
+";
+    let scene = Scene::with(&[("p.yaml", there_and_back)]);
+    log_in_as(&scene, &database, &user, 1);
+    let told = scene.run(&["validate"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        told.contains("error[too-few-sessions]: a run would hold 2 sessions of `source` at once")
+            && told.contains("p.yaml:8:36"),
+        "{told}"
+    );
+    log_in_as(&scene, &database, &user, 2);
+    scene.good(&["run", "d/p"]);
+    assert_eq!(database.query("SELECT count(*) FROM copy"), ["50000"]);
 }
 
 #[test]

@@ -148,3 +148,15 @@ async fn a_project_with_keys_needs_none_handed_out() {
     append(&lake, "run-1", &numbers(0..3)).await;
     assert_eq!(ids(&lake).await, all(0..3));
 }
+
+/// The library would look for keys of its own on the machine and in its network.
+#[tokio::test]
+async fn without_keys_of_its_own_the_warehouse_is_not_asked() {
+    let Some(server) = Server::start(json!({})) else {
+        return;
+    };
+    let told = server.lake_without_keys().probe().await.unwrap();
+    assert!(told.contains("with keys for each table"), "{told}");
+    let told = server.lake().probe().await.unwrap();
+    assert!(!told.contains("keys"), "{told}");
+}

@@ -7,6 +7,7 @@ use crate::interrupt::interruptible;
 use crate::render;
 use crate::screen;
 
+use super::format::Format;
 use super::project::ProjectArguments;
 
 /// List the snapshots of a table: when, by which run, how many rows
@@ -32,12 +33,6 @@ pub(super) struct History {
 
     #[command(flatten)]
     project: ProjectArguments,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl History {

@@ -9,6 +9,7 @@ use crate::interrupt::interruptible;
 use crate::render;
 use crate::screen;
 
+use super::format::Format;
 use super::project::{self, ProjectArguments};
 
 /// Keep tables in shape: merge small files, expire snapshots, set orphaned files aside
@@ -53,12 +54,6 @@ pub(super) struct Maintain {
 
     #[command(flatten)]
     project: ProjectArguments,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,6 +10,7 @@ mod daemon;
 mod diff;
 mod doctor;
 mod explain;
+mod format;
 mod groups;
 mod history;
 mod init;

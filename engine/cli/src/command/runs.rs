@@ -9,6 +9,7 @@ use crate::render;
 use crate::screen;
 
 use super::abandon::Abandon;
+use super::format::Format;
 use super::project::{self, ProjectArguments};
 
 /// How many runs are searched for an ID.
@@ -56,12 +57,6 @@ pub(super) struct Runs {
 #[derive(clap::Subcommand)]
 enum Action {
     Abandon(Abandon),
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Runs {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use connectors::registry::{self, AnyConnector};
+use connectors::registry::{self, AnyConnector, OptionSchemas};
 use connectors::{Error, ErrorKind};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -88,10 +88,57 @@ fn text(kind: Kind) -> Result<String, Failure> {
         let message = format!("there is no schema of `{}`", kind.as_str());
         return Err(Error::new(ErrorKind::Internal, message).into());
     };
-    if kind == Kind::Connection {
-        know_connectors(&mut schema, registry::all());
+    match kind {
+        Kind::Connection => know_connectors(&mut schema, registry::all()),
+        Kind::Pipeline => know_options(&mut schema, registry::all()),
+        Kind::Project | Kind::Domain => {}
     }
     Ok(format!("{schema:#}\n"))
+}
+
+/// Teaches the schema of a pipeline what can be told to connectors. Which connector a step's connection is of stands in
+/// another file, so that the options of any that reads, or writes, will do.
+fn know_options(schema: &mut Value, connectors: &[&dyn AnyConnector]) {
+    let reads = |connector: &dyn AnyConnector| connector.capability().source.is_some();
+    let writes = |connector: &dyn AnyConnector| connector.capability().sink.is_some();
+    let of = |schemas: OptionSchemas| [schemas.read, schemas.write];
+    let places: [(&str, Able); 2] = [("ExtractSpec", reads), ("LoadSpec", writes)];
+    for (place, (step, able)) in places.into_iter().enumerate() {
+        let mut choices: Vec<(Vec<&str>, Value)> = Vec::new();
+        for connector in connectors.iter().filter(|connector| able(**connector)) {
+            let schemas = of(connector.schemas(&mut inlined().into_generator()));
+            let Some(options) = schemas
+                .into_iter()
+                .nth(place)
+                .map(schemars::Schema::to_value)
+            else {
+                continue;
+            };
+            match choices.iter_mut().find(|(_, known)| *known == options) {
+                Some((kinds, _)) => kinds.push(connector.kind()),
+                None => choices.push((vec![connector.kind()], options)),
+            }
+        }
+        let choices = choices.into_iter().map(|(kinds, mut options)| {
+            if let Some(options) = options.as_object_mut() {
+                options.insert("title".into(), kinds.join(", ").into());
+            }
+            options
+        });
+        let choices: Vec<Value> = choices.collect();
+        let options = format!("/$defs/{step}/properties/options");
+        if let Some(options) = schema.pointer_mut(&options).and_then(Value::as_object_mut) {
+            options.insert("anyOf".into(), Value::Array(choices));
+        }
+    }
+}
+
+/// Whether a connector can be asked for something.
+type Able = fn(&dyn AnyConnector) -> bool;
+
+/// Inlined, because two connectors may use one name for different types.
+fn inlined() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true)
 }
 
 /// Teaches the schema of a connection which connectors there are, and which options belong to each.
@@ -109,9 +156,8 @@ fn know_connectors(schema: &mut Value, connectors: &[&dyn AnyConnector]) {
     let choices: Vec<Value> = connectors
         .iter()
         .map(|connector| {
-            // Inlined, because two connectors may use one name for different types.
-            let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-            let options = connector.schemas(&mut settings.into_generator()).connection.to_value();
+            let options = connector.schemas(&mut inlined().into_generator());
+            let options = options.connection.to_value();
             // Whoever must say something must have `options:` to say it in.
             let must = options.get("required").is_some();
             let required = if must { json!(["options"]) } else { json!([]) };

@@ -5,6 +5,7 @@ use crate::interrupt::interruptible;
 use crate::render;
 use crate::screen;
 
+use super::format::Format;
 use super::project::{self, ProjectArguments};
 
 /// Show when pipelines run next, what was decided last, and what is waiting
@@ -30,12 +31,6 @@ pub(super) struct Status {
 
     #[command(flatten)]
     project: ProjectArguments,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Status {

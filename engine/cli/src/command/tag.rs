@@ -10,6 +10,7 @@ use crate::interrupt::interruptible;
 use crate::render;
 use crate::screen;
 
+use super::format::Format;
 use super::project::ProjectArguments;
 
 /// The longest time that a tag can be kept, in days: a thousand years.
@@ -59,12 +60,6 @@ pub(super) struct Tag {
 
     #[command(flatten)]
     project: ProjectArguments,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Tag {

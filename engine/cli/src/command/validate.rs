@@ -5,6 +5,7 @@ use crate::render::amount::counted;
 use crate::render::style::{GOOD, paint};
 use crate::screen;
 
+use super::format::Format;
 use super::project::ProjectArguments;
 
 /// Check every spec and print all findings at once
@@ -26,12 +27,6 @@ pub(super) struct Validate {
     /// How findings are written: blocks for people, or one array for editors and scripts
     #[arg(long, default_value = "text")]
     format: Format,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Validate {

@@ -303,6 +303,13 @@ fn of_change(change: &Change, rows: &[Column]) -> Facts {
         }
         Change::Unchanged => vec![("table", "keeps its columns".to_owned())],
         Change::Kept => vec![("table", paint(FAINT, "unchanged: the table is there"))],
+        Change::Ahead => vec![(
+            "table",
+            paint(
+                CARE,
+                "unchanged: it has what the others get now, and goes on with the next run",
+            ),
+        )],
         Change::Evolve(changes) => {
             let mut facts = vec![("table", paint(CARE, "changes with this commit"))];
             facts.extend(changes.iter().map(|change| ("", difference(change))));
@@ -420,10 +427,7 @@ fn summary(plan: &Plan) -> String {
             count(|change| *change == Change::Unchanged),
             "to write as they are",
         ),
-        (
-            count(|change| *change == Change::Kept),
-            "to leave as they are",
-        ),
+        (count(Change::is_idle), "to leave as they are"),
         (
             count(|change| matches!(change, Change::Refused(_))),
             "refused",

@@ -45,8 +45,8 @@ pub(crate) fn text(pipeline: &PipelineId, report: &RunReport, took: Duration) ->
 }
 
 fn outcome(load: &LoadReport) -> String {
-    if load.kept {
-        return "unchanged: the table is there".to_owned();
+    if let Some(why) = load.kept {
+        return format!("unchanged: {why}");
     }
     let snapshot = load
         .snapshot

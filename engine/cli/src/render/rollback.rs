@@ -89,13 +89,13 @@ fn ahead(other: &Ahead) -> String {
                 None => format!("no snapshot of {table} had read as far; load into new tables"),
             };
             format!(
-                "{care} {table} has the rows of {pipeline} that this table loses; the pipeline is refused until they agree\n\
-                 help: {help}\n"
+                "{care} {table} has the rows of {pipeline} that this table loses; the next run reads them for this table alone\n\
+                 help: to forget them there too: {help}\n"
             )
         }
         Ahead::Connection { pipeline, target } => format!(
-            "{care} {target} has the rows of {pipeline} that this table loses, and cannot go back; the pipeline is refused \
-             until they agree\n"
+            "{care} {target} has the rows of {pipeline} that this table loses, and cannot go back; the next run reads them \
+             for this table alone\n"
         ),
         Ahead::Quarantine { pipeline, table } => format!(
             "{care} rows of {pipeline} that were set aside in {table} will be set aside again; roll it back too\n"

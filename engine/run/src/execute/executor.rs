@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use connectors::{Error, ErrorKind, Result};
 use futures::StreamExt;
-use spec::model::{ConnectionName, StepName, TableRef};
+use spec::model::{ConnectionName, StepName, TableRef, Target};
 use spec::plan::{Action, Plan, PlannedExtract, PlannedStep, PlannedTransform};
 
 use super::check::Verdict;
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::failpoint::{self, Point};
 use crate::open::table_id;
 use crate::progress::{Progress, ProgressEvent};
-use crate::query::{Session, SourceTable, Spool, Watch};
+use crate::query::{Cast, Session, SourceTable, Spool, Watch, bad_value_of, casts};
 use crate::watermark;
 
 /// What an attempt has to work with.
@@ -39,6 +39,8 @@ pub(crate) struct Executor<'a> {
     rows: BTreeMap<StepName, Rows>,
     /// Rows that have come out of extracts and checks so far.
     pub(super) counts: Vec<(StepName, Arc<AtomicU64>)>,
+    /// The columns that transforms make into other types.
+    casts: Vec<(StepName, Cast)>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) staged: VecDeque<StagedLoad>,
 }
@@ -66,6 +68,7 @@ impl<'a> Executor<'a> {
             },
             rows: BTreeMap::new(),
             counts: Vec::new(),
+            casts: Vec::new(),
             verdicts: Vec::new(),
             staged: VecDeque::new(),
         })
@@ -83,9 +86,10 @@ impl<'a> Executor<'a> {
                 Action::Check(check) => self.check(step, check).await,
                 Action::Load(load) => self.load(step, load).await,
             };
-            staged.map_err(|error| error.with("step", &step.name))?;
+            staged.map_err(|error| self.with_column(error).with("step", &step.name))?;
         }
-        self.drain().await?;
+        let drained = self.drain().await;
+        drained.map_err(|error| self.with_column(error))?;
         let mut verdicts = std::mem::take(&mut self.verdicts);
         for verdict in &mut verdicts {
             failpoint::before(Point::CheckVerdict).await?;
@@ -102,6 +106,23 @@ impl<'a> Executor<'a> {
                 .event(ProgressEvent::StepFinished { step, rows });
         }
         Ok(())
+    }
+
+    /// An error about a value with the column that it came from. Rows are computed when they are read: the step that
+    /// fails is a later one than the transform that is to be changed.
+    fn with_column(&self, error: Error) -> Error {
+        let Some(value) = bad_value_of(&error) else {
+            return error;
+        };
+        let of = self.casts.iter();
+        let of = of.filter(|(_, cast)| value.is_of(&cast.r#type));
+        let of: Vec<String> = of
+            .map(|(step, cast)| format!("`{}` of `{step}`", cast.column))
+            .collect();
+        if of.is_empty() {
+            return error;
+        }
+        error.with("column", of.join(" or "))
     }
 
     /// A check that nobody reads is still held against all rows.
@@ -157,7 +178,7 @@ impl<'a> Executor<'a> {
             read,
             Arc::clone(&schema),
             watch,
-            self.attempt.share(&extract.connection).max(1),
+            self.attempt.reads_at_once(step, &extract.connection),
         ));
         self.offer(step, Rows::Source { table, schema }).await
     }
@@ -175,6 +196,12 @@ impl<'a> Executor<'a> {
                 .register_step(name.as_str(), rows.into_table()?)?;
         }
         let frame = self.attempt.session.query(&transform.sql).await?;
+        for cast in casts(frame.logical_plan()) {
+            // The query of a step that is read is a part of this one.
+            if self.casts.iter().all(|(_, known)| *known != cast) {
+                self.casts.push((step.name.clone(), cast));
+            }
+        }
         self.offer(step, Rows::Query(Box::new(frame))).await
     }
 
@@ -269,14 +296,40 @@ impl Attempt<'_> {
     /// How many splits of a connection one extract may read at once, so that all extracts that queries read from it
     /// can go on together: a query that joins two of them would else wait for itself. 0 where they cannot.
     fn share(&self, connection: &ConnectionName) -> usize {
-        let Some(reads) = self.engine.reads(connection) else {
-            return usize::MAX;
-        };
         let rivals = self.plan.steps.iter().filter(|step| {
             matches!(&step.action, Action::Extract(extract) if extract.connection == *connection)
                 && step.readers.iter().any(|reader| self.is_transform(reader))
         });
-        reads / rivals.count().max(1)
+        self.free(connection) / rivals.count().max(1)
+    }
+
+    /// How many splits this extract reads at once: all that may be where no other is read beside it.
+    fn reads_at_once(&self, step: &PlannedStep, connection: &ConnectionName) -> usize {
+        let share = self.share(connection);
+        if share > 0 && step.readers.iter().any(|reader| self.is_transform(reader)) {
+            share
+        } else {
+            self.free(connection).max(1)
+        }
+    }
+
+    /// How many sessions of a connection are left for reading.
+    fn free(&self, connection: &ConnectionName) -> usize {
+        let Some(sessions) = self.engine.sessions(connection) else {
+            return usize::MAX;
+        };
+        let steps = self.plan.steps.iter();
+        // A load holds a session from its first row to its commit.
+        let loads = steps.filter(|step| {
+            matches!(
+                &step.action,
+                Action::Load(load) if matches!(
+                    &load.target,
+                    Target::Connection { connection: to, .. } if to == connection
+                )
+            )
+        });
+        sessions.saturating_sub(loads.count())
     }
 
     /// How often `reader` reads the rows of `step`.

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use connectors::{BatchStream, Error, ErrorKind, KnownBy, Result, Write};
 use futures::StreamExt;
 use spec::model::{ConnectionName, LoadMode, OnSchemaChange, Reaction, StepName, TableRef, Target};
-use spec::plan::{PlannedLoad, PlannedStep};
+use spec::plan::{Change, PlannedLoad, PlannedStep};
 use tokio::task::JoinSet;
 
 use super::executor::{Attempt, Executor, sizes};
@@ -46,7 +46,7 @@ impl Executor<'_> {
     /// Stages the rows of a load.
     pub(super) async fn load(&mut self, step: &PlannedStep, load: &PlannedLoad) -> Result<()> {
         let Some(input) = step.inputs.first() else {
-            self.kept(step);
+            self.kept(step, idle(&load.change));
             return Ok(());
         };
         if self.attempt.done.contains(&step.name) {
@@ -70,12 +70,20 @@ impl Executor<'_> {
     }
 }
 
+/// Why a load leaves its table as it is.
+pub(crate) const fn idle(change: &Change) -> &'static str {
+    match change {
+        Change::Ahead => "it has what the others get now",
+        _ => "the table is there",
+    }
+}
+
 impl Executor<'_> {
     /// Tells of a load that leaves its table as it is.
-    fn kept(&self, step: &PlannedStep) {
+    fn kept(&self, step: &PlannedStep, why: &str) {
         let progress = &self.attempt.progress;
         progress.event(ProgressEvent::Note {
-            text: format!("{}: unchanged, since the table is there", step.name),
+            text: format!("{}: unchanged: {why}", step.name),
         });
         let step = step.name.clone();
         progress.event(ProgressEvent::StepFinished { step, rows: 0 });

@@ -16,5 +16,5 @@ mod rows;
 
 pub(crate) use commit::{Committed, committed_before};
 pub(crate) use executor::Executor;
-pub(crate) use load::reactions;
+pub(crate) use load::{idle, reactions};
 pub(crate) use merge::written;

@@ -61,7 +61,7 @@ impl Rows {
     /// As streams, at most `parallel` of them where there is a choice, that together return every row once.
     pub(super) async fn into_streams(self, parallel: usize) -> Result<Vec<BatchStream>> {
         match self {
-            Self::Source { table, .. } => Ok(table.open_all().await?.streams(parallel)),
+            Self::Source { table, .. } => table.streams(parallel).await,
             Self::Query(frame) => {
                 let streams = frame
                     .execute_stream_partitioned()

@@ -94,6 +94,13 @@ impl Lake {
     /// Asks whether catalog and warehouse are there and what they are; one line without a secret.
     pub async fn probe(&self) -> Result<String> {
         let catalog = self.catalog.probe().await?;
+        if self.catalog.hands_out_keys() && !self.warehouse.has_keys() {
+            // Without any of its own the library would look for keys on this machine and in its network.
+            let warehouse = self.warehouse.root();
+            return Ok(format!(
+                "{catalog}; warehouse {warehouse}, with keys for each table"
+            ));
+        }
         let warehouse = self.warehouse.probe().await?;
         Ok(format!("{catalog}; warehouse {warehouse}"))
     }

@@ -3,7 +3,7 @@
 use connectors::{Error, ErrorKind};
 use datafusion::error::DataFusionError;
 
-use super::fault;
+use super::{fault, value};
 
 /// Keeps our own error where one went through DataFusion, and names the kind of any other.
 pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
@@ -29,6 +29,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         other => other,
     };
     if let Some(refused) = fault::refused(fault::read(&error, false)) {
+        return refused;
+    }
+    if let Some(refused) = value::refused(&error) {
         return refused;
     }
     let (kind, message) = match error.find_root() {

@@ -2,6 +2,7 @@
 //!
 //! With `lake`'s table provider the only place that knows DataFusion.
 
+mod casts;
 mod columns;
 pub(crate) mod condition;
 mod expression;
@@ -17,7 +18,9 @@ mod session;
 mod source_table;
 mod spool;
 mod stream_table;
+mod value;
 
+pub(crate) use casts::{Cast, casts};
 pub(crate) use columns::columns_of;
 pub(crate) use expression::{RowCondition, not_a_condition};
 pub(crate) use failure::from_datafusion;
@@ -28,3 +31,4 @@ pub(crate) use session::{Resources, Session};
 pub(crate) use source_table::{SourceTable, Watch};
 pub(crate) use spool::Spool;
 pub(crate) use stream_table::stream_table;
+pub(crate) use value::bad_value_of;

@@ -45,6 +45,7 @@ pub(super) fn read(text: &str) -> SqlFault {
         .or_else(|| not_grouped(text))
         .or_else(|| same_name(text))
         .or_else(|| no_query(text))
+        .or_else(|| bad_value(text))
         .unwrap_or_else(|| SqlFault::new(SqlFaultKind::Meaning, plain(text)))
 }
 
@@ -194,6 +195,15 @@ fn no_query(text: &str) -> Option<SqlFault> {
     Some(SqlFault {
         help: Some("write one `SELECT …` or `WITH … SELECT …`".to_owned()),
         ..SqlFault::new(SqlFaultKind::NotAQuery, message)
+    })
+}
+
+/// A value that the query itself names, and that is none of its type.
+fn bad_value(text: &str) -> Option<SqlFault> {
+    let value = super::value::said(text)?;
+    Some(SqlFault {
+        help: Some("correct the value, or what it is made into".to_owned()),
+        ..SqlFault::new(SqlFaultKind::Types, value.to_string())
     })
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct SourceTable {
 }
 
 impl SourceTable {
-    /// A table over a read whose full schema is known; a query reads it with at most `parallel` streams.
+    /// A table over a read whose full schema is known; it is read with at most `parallel` streams.
     pub(crate) fn new(
         connection: Arc<dyn Connection>,
         read: Read,
@@ -47,9 +47,10 @@ impl SourceTable {
         }
     }
 
-    /// Opens the whole read, without a query between.
-    pub(crate) async fn open_all(&self) -> Result<SharedScan> {
-        SharedScan::open(&self.connection, &self.read, Arc::clone(&self.watch)).await
+    /// The whole read, without a query between, as at most `parallel` streams.
+    pub(crate) async fn streams(&self, parallel: usize) -> Result<Vec<BatchStream>> {
+        let scan = SharedScan::open(&self.connection, &self.read, Arc::clone(&self.watch)).await?;
+        Ok(scan.streams(parallel.min(self.parallel)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `unsupported-mode`, `bad-lag`, `key-needed`: extracts.
 
+use super::columns::{columns_of, named};
 use super::connection::unknown;
 use super::files::file;
 use super::lineage::loads_of;
@@ -8,6 +9,7 @@ use super::options::{Owner, options};
 use super::step::Steps;
 use crate::connectors::{Capability, Incremental, OptionsOf, SourceCapability};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::meaning::Word;
 use crate::model::{Extract, ExtractMode, From, Lag, Nulls, Splits, WatermarkBy};
 use crate::read::{At, MISSING_FIELD, WRONG_VALUE};
 use crate::written::{
@@ -77,6 +79,7 @@ pub(super) fn extract(
         owner,
     );
     let from = from(steps, written, connector.zip(source));
+    columns_named(steps, step, written);
     let mode = mode(steps, step, written, connector.zip(source));
     let splits = written
         .splits
@@ -109,6 +112,19 @@ pub(super) fn extract(
         splits,
         options,
     })
+}
+
+/// What grows, and what makes a row known again, is among the columns that are read.
+fn columns_named(steps: &mut Steps<'_>, step: &StepSpec, written: &ExtractSpec) {
+    named(steps, step, Word::Columns, &written.columns, None);
+    let by = written.splits.iter().flat_map(|splits| &splits.by);
+    named(steps, step, Word::SplitsBy, by, None);
+    if let Some(ExtractModeSpec::Incremental(by)) = written.mode.as_ref().map(|mode| &mode.value) {
+        let known = columns_of(steps, &step.name);
+        let known = known.as_deref();
+        named(steps, step, Word::Watermark, &by.watermark, known);
+        named(steps, step, Word::Key, &by.key, known);
+    }
 }
 
 type Source<'a> = ((&'a str, Capability), SourceCapability);

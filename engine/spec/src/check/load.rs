@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::columns::{columns_of, named};
 use super::dedupe::dedupe;
 use super::evolution;
 use super::extract::{UNSUPPORTED_MODE, connector};
@@ -16,7 +17,8 @@ use super::size::size;
 use super::step::Steps;
 use crate::connectors::{OptionsOf, SinkCapability};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Load, LoadMode, TableRef, Target};
+use crate::meaning::Word;
+use crate::model::{IS_CURRENT, Load, LoadMode, TableRef, Target, VALID_FROM, VALID_TO};
 use crate::read::At;
 use crate::source::Span;
 use crate::written::{DeletesSpec, LoadModeSpec, LoadSpec, MergeSpec, ReplaceSpec, StepSpec};
@@ -57,6 +59,7 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         Some(connection) => to_connection(steps, written, connection),
         None => to_lake(steps, step, written),
     };
+    columns_named(steps, step, written);
     let mode = mode(steps, step, written);
     let partition_by = partition::partition_by(steps.context, &written.partition_by);
     let sort_by = partition::sort_by(steps.context, &written.sort_by);
@@ -84,6 +87,46 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         renamed_from,
         options,
     })
+}
+
+/// What a load names must be among the columns of its rows.
+fn columns_named(steps: &mut Steps<'_>, step: &StepSpec, written: &LoadSpec) {
+    let known = columns_of(steps, &written.from);
+    let mut of_table = known.clone();
+    let known = known.as_deref();
+    match &written.mode.value {
+        LoadModeSpec::Append(append) => {
+            if let Some(dedupe) = &append.dedupe {
+                named(steps, step, Word::Key, &dedupe.key, known);
+                named(steps, step, Word::By, &dedupe.by, known);
+            }
+        }
+        LoadModeSpec::Merge(merge) => {
+            named(steps, step, Word::Key, &merge.key, known);
+            named(steps, step, Word::LatestBy, &merge.latest_by, known);
+            let deletes = merge.deletes.as_ref().map(|deletes| &deletes.value);
+            if let Some(DeletesSpec::Flagged { without, .. }) = deletes {
+                named(steps, step, Word::Without, without, known);
+            }
+            if merge.history.is_some()
+                && let Some(columns) = &mut of_table
+            {
+                columns.extend([VALID_FROM, VALID_TO, IS_CURRENT].map(str::to_owned));
+            }
+        }
+        LoadModeSpec::Replace(_) | LoadModeSpec::ReplacePartitions | LoadModeSpec::CreateOnly => {}
+    }
+    let of_table = of_table.as_deref();
+    named(
+        steps,
+        step,
+        Word::PartitionBy,
+        &written.partition_by,
+        of_table,
+    );
+    named(steps, step, Word::SortBy, &written.sort_by, of_table);
+    let renamed = written.renamed_from.0.iter().map(|(new, _)| new);
+    named(steps, step, Word::RenamedFrom, renamed, None);
 }
 
 type To = (Target, serde_json::Value);

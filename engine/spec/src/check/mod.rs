@@ -3,6 +3,7 @@
 //! Rules know what was written and what is known of connectors. They never stop at the first finding, and say nothing
 //! about what only follows from another one. They know nothing of how findings look.
 
+mod columns;
 mod connection;
 mod context;
 mod cycle;
@@ -28,6 +29,7 @@ mod project;
 mod retry;
 mod rules;
 mod schedule;
+mod sessions;
 mod size;
 mod step;
 mod tables;
@@ -86,6 +88,7 @@ pub(crate) const CODES: &[&Code] = &[
     &rules::QUARANTINE_WITHOUT_LOAD,
     &schedule::BAD_CRON,
     &schedule::UNKNOWN_PIPELINE,
+    &sessions::TOO_FEW_SESSIONS,
     &size::BAD_SIZE,
     &step::NO_ROWS,
     &step::STEP_KIND,

@@ -8,6 +8,7 @@ use super::increments::two_increments;
 use super::name::{duplicates, name};
 use super::retry;
 use super::schedule::schedule;
+use super::sessions;
 use super::step::{Parts, Steps, step};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::meaning::SqlOf;
@@ -138,6 +139,7 @@ pub(super) fn pipeline<'a>(
         .zip(name(context, &spec.name))
         .map(|(domain, name)| PipelineId { domain, name });
     two_increments(&steps);
+    sessions::enough(&steps);
     let Parts {
         edges,
         reads,

@@ -187,6 +187,9 @@ impl<'a> Steps<'a> {
 /// Checks one step; `None` with a finding.
 pub(super) fn step(steps: &mut Steps<'_>, written: &StepSpec) -> Option<Step> {
     let name = name(steps.context, &written.name);
+    if let Some(text) = transform::inline(steps, &written.name) {
+        steps.has_text(written, SqlOf::Step, text);
+    }
     let mut after = Vec::new();
     for other in &written.after {
         after.push(steps.refer(written, other, "waits for"));

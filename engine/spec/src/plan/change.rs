@@ -15,6 +15,8 @@ pub enum Change {
     Unchanged,
     /// It is there, and nothing is loaded.
     Kept,
+    /// It has the rows that others lack, and nothing is loaded.
+    Ahead,
     /// It changes, in the same commit as the data.
     Evolve(Vec<Difference>),
     /// The spec does not allow what would have to change.
@@ -61,6 +63,11 @@ pub enum Difference {
 }
 
 impl Change {
+    /// Whether nothing is loaded.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self, Self::Kept | Self::Ahead)
+    }
+
     /// What becomes of a table when rows with columns `rows` arrive, some of which had other names before.
     pub(super) fn between(
         table: &TableFacts,

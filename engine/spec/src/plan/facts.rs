@@ -18,11 +18,20 @@ pub struct Facts {
     pub targets: BTreeMap<StepName, TableFacts>,
     /// The newest snapshot of each lake table that a transform reads.
     pub snapshots: BTreeMap<TableRef, Option<i64>>,
+    /// Loads that have what the others of their extract still lack: nothing is loaded before those stand there too.
+    pub ahead: BTreeSet<StepName>,
     /// Whether the catalog can change all tables that the run writes in one step.
     pub publishes_together: bool,
 }
 
 impl Facts {
+    /// The loads that leave their tables as they are.
+    pub fn idle(&self, pipeline: &Pipeline) -> BTreeSet<StepName> {
+        let mut idle = self.kept(pipeline);
+        idle.extend(self.ahead.iter().cloned());
+        idle
+    }
+
     /// The loads that only make their table, of those tables that are there.
     pub fn kept(&self, pipeline: &Pipeline) -> BTreeSet<StepName> {
         let is_kept = |step: &&Step| {

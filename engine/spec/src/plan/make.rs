@@ -16,7 +16,7 @@ impl Plan {
     /// The plan of one run of a pipeline. Facts that are missing count as "there is nothing".
     pub fn make(graph: &Graph, pipeline: &Pipeline, facts: &Facts) -> Self {
         let mut steps: Vec<PlannedStep> = Vec::with_capacity(pipeline.steps.len());
-        let kept = facts.kept(pipeline);
+        let kept = facts.idle(pipeline);
         let idle = graph.only_feeding(pipeline, &kept);
         for name in graph.order(pipeline) {
             let Some(step) = pipeline.steps.iter().find(|step| step.name == name) else {
@@ -25,7 +25,9 @@ impl Plan {
             if let StepKind::Load(load) = &step.kind
                 && kept.contains(&name)
             {
-                steps.push(plan_kept(step, load));
+                let ahead = facts.ahead.contains(&name);
+                let change = if ahead { Change::Ahead } else { Change::Kept };
+                steps.push(plan_kept(step, load, change));
                 continue;
             }
             if idle.contains(&name) {
@@ -77,17 +79,14 @@ impl Plan {
 }
 
 /// A load that leaves its table as it is, whatever becomes of it until the run.
-fn plan_kept(step: &Step, load: &Load) -> PlannedStep {
+fn plan_kept(step: &Step, load: &Load, change: Change) -> PlannedStep {
     let planned = plan_load(step, load, &[], Vec::new(), &Facts::default());
     PlannedStep {
         name: step.name.clone(),
         inputs: Vec::new(),
         readers: Vec::new(),
         columns: Vec::new(),
-        action: Action::Load(PlannedLoad {
-            change: Change::Kept,
-            ..planned
-        }),
+        action: Action::Load(PlannedLoad { change, ..planned }),
     }
 }
 

@@ -181,7 +181,7 @@ impl Plan {
     /// The tables of the lake that the run writes, also those for rows that are set aside.
     pub fn lake_tables(&self) -> impl Iterator<Item = &TableRef> {
         self.steps.iter().filter_map(|step| match &step.action {
-            Action::Load(PlannedLoad { change, .. }) if *change == Change::Kept => None,
+            Action::Load(PlannedLoad { change, .. }) if change.is_idle() => None,
             Action::Load(PlannedLoad {
                 target: Target::Lake(table),
                 ..

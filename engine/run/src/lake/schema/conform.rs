@@ -99,6 +99,7 @@ impl Conform {
                         );
                         Error::new(ErrorKind::InvalidData, message)
                             .with("type", type_)
+                            .help("cast the column in a transform before, `TRY_CAST(… AS …)` for NULL where it does not fit")
                             .caused_by(error)
                     })?,
             });

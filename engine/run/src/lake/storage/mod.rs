@@ -99,6 +99,11 @@ impl Warehouse {
         FileIOBuilder::new(Arc::new(ObjectStorageFactory::of(stores))).build()
     }
 
+    /// Where new tables go.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
     /// Asks whether the storage answers; one line for people.
     pub(super) async fn probe(&self) -> Result<String> {
         self.stores.probe(&self.root).await?;

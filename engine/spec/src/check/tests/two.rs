@@ -93,6 +93,7 @@ impl Connectors for Two {
         match kind {
             "database" => Some(Capability {
                 source: Some(SourceCapability {
+                    sessions: false,
                     queries: true,
                     incremental: Incremental::Column,
                 }),
@@ -100,6 +101,7 @@ impl Connectors for Two {
             }),
             "files" => Some(Capability {
                 source: Some(SourceCapability {
+                    sessions: false,
                     queries: false,
                     incremental: Incremental::Files,
                 }),
