@@ -189,7 +189,8 @@ fn no_secret_is_printed_logged_or_kept() {
             let (printed, ended_well) = told(&scene, arguments);
             assert_eq!(ended_well, good, "{arguments:?}\n{printed}");
             let logged = printed.contains("\"level\":\"DEBUG\"");
-            assert!(logged, "{arguments:?}: all is logged");
+            // What is refused at once may end before anything else has a word to say.
+            assert!(logged || !good, "{arguments:?}: all is logged");
             clean(&format!("{arguments:?}"), &printed);
         }
         clean("the state or the catalog", &rows(&mut database));
