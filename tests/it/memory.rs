@@ -314,3 +314,28 @@ fn less_memory_is_refused() {
         assert!(told.contains("`8MiB`: give them `32MiB` or more"), "{told}");
     }
 }
+
+#[test]
+fn a_join_builds_on_the_smaller_side_wherever_it_is_named() {
+    let scene = with_rows();
+    let few = "
+  - name: few
+    transform: { sql: 'SELECT value AS id, value * 2 AS other FROM generate_series(1, 1000)' }
+  - { name: file, load: { from: few, connection: files, table: few.parquet, mode: replace } }
+";
+    says(&scene, few);
+    scene.good(&["run", "d/p"]);
+    let steps = "
+  - { name: l, extract: { connection: files, table: l.parquet } }
+  - { name: few, extract: { connection: files, table: few.parquet } }
+  - { name: q, transform: { sql: 'SELECT l.id, name, other FROM l JOIN few ON l.id = few.id' } }
+  - { name: publish, load: { from: q, table: d.t, mode: replace } }
+";
+    says(&scene, steps);
+    let spilled = run(&scene, LITTLE);
+    assert_eq!(
+        scene.query("SELECT count(*), sum(other) FROM d.t"),
+        ["1000,1001000"]
+    );
+    assert_eq!(spilled, 0, "it was built on the larger side");
+}

@@ -5,6 +5,7 @@
 mod casts;
 mod columns;
 pub(crate) mod condition;
+mod counted;
 mod expression;
 mod failure;
 mod fault;

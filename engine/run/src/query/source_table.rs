@@ -14,6 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::counted::CountedExec;
 use super::predicate;
 use super::stream_table;
 
@@ -104,7 +105,7 @@ impl TableProvider for SourceTable {
         let scan = SharedScan::open(&self.connection, &read, Arc::clone(&self.watch))
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let schema = scan.schema();
+        let (schema, rows) = (scan.schema(), scan.rows());
         let streams = scan.streams(state.config().target_partitions().min(self.parallel));
         let partitions = stream_table::partitions(&schema, streams);
         let none_wanted = projection.is_some_and(Vec::is_empty);
@@ -116,7 +117,7 @@ impl TableProvider for SourceTable {
             false,
             limit,
         )?;
-        Ok(Arc::new(exec))
+        Ok(CountedExec::of(exec, rows))
     }
 }
 
@@ -153,6 +154,11 @@ impl SharedScan {
     /// The columns of every batch.
     pub(crate) fn schema(&self) -> SchemaRef {
         self.scan.schema()
+    }
+
+    /// About how many rows there are, where that is known of every split.
+    fn rows(&self) -> Option<u64> {
+        self.scan.splits().iter().map(|split| split.rows).sum()
     }
 
     /// At most `parallel` streams that together return every row once.

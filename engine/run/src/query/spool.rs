@@ -25,6 +25,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::counted::CountedExec;
 use super::from_datafusion;
 use super::stream_table::Once;
 use crate::failpoint::{self, Point};
@@ -37,6 +38,7 @@ const WAITING_BATCHES: usize = 2;
 pub(crate) struct Spool {
     schema: SchemaRef,
     files: Arc<Files>,
+    rows: u64,
 }
 
 struct Files(Vec<PathBuf>);
@@ -62,19 +64,20 @@ impl Spool {
         let files: Vec<PathBuf> = (0..streams.len())
             .map(|i| folder.join(format!("{name}-{i}.arrows")))
             .collect();
-        let spool = Self {
+        let mut spool = Self {
             schema,
             files: Arc::new(Files(files)),
+            rows: 0,
         };
         let mut workers = JoinSet::new();
         for (stream, file) in streams.into_iter().zip(&spool.files.0) {
             let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
             workers.spawn(feed(stream, sender));
             let (file, schema) = (file.clone(), Arc::clone(&spool.schema));
-            workers.spawn_blocking(move || write_one(&file, &schema, receiver));
+            workers.spawn_blocking(move || write_one(&file, &schema, receiver).map(|()| 0));
         }
         while let Some(done) = workers.join_next().await {
-            done.map_err(|error| {
+            spool.rows += done.map_err(|error| {
                 Error::new(ErrorKind::Internal, "a writer of rows died").caused_by(error)
             })??;
         }
@@ -114,14 +117,17 @@ impl Spool {
     }
 }
 
-/// Hands rows to the thread that writes them. Where that has stopped, it says itself why.
-async fn feed(mut stream: BatchStream, rows: mpsc::Sender<RecordBatch>) -> Result<()> {
+/// Hands rows to the thread that writes them, and counts them. Where that has stopped, it says itself why.
+async fn feed(mut stream: BatchStream, rows: mpsc::Sender<RecordBatch>) -> Result<u64> {
+    let mut count = 0;
     while let Some(batch) = stream.next().await {
-        if rows.send(batch?).await.is_err() {
+        let batch = batch?;
+        count += batch.num_rows() as u64;
+        if rows.send(batch).await.is_err() {
             break;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn write_one(path: &Path, schema: &SchemaRef, mut rows: mpsc::Receiver<RecordBatch>) -> Result<()> {
@@ -180,9 +186,9 @@ impl TableProvider for Spool {
         let rows = |file: &PathBuf| Once::partition(self.read_one(file));
         let partitions = self.files.0.iter().map(rows).collect();
         let schema = Arc::clone(&self.schema);
-        Ok(Arc::new(StreamingTableExec::try_new(
-            schema, partitions, projection, None, false, limit,
-        )?))
+        let streams =
+            StreamingTableExec::try_new(schema, partitions, projection, None, false, limit)?;
+        Ok(CountedExec::of(streams, Some(self.rows)))
     }
 }
 
