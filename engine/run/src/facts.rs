@@ -1,11 +1,12 @@
 //! Looks up what a plan needs to know of the world: sources' columns, new rows, tables that are there. Writes nothing.
 
 mod known;
+mod of_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use connectors::{Error, ErrorKind, Read, Result};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
@@ -23,9 +24,7 @@ use crate::findings;
 use crate::lake::{LakeTable, StageRequest, WriteMode, check_layout};
 use crate::last_read::last_read;
 use crate::open::table_id;
-use crate::query::{
-    RowCondition, Session, columns_of, condition, duplicate, faults_of, no_condition,
-};
+use crate::query::{RowCondition, Session, columns_of, duplicate, faults_of, no_condition};
 use crate::watermark;
 
 /// How the names of columns begin that a merge adds to rows on their way.
@@ -117,7 +116,9 @@ impl Survey<'_> {
         let tables = self.pipeline.steps.iter().filter(to_lake).count();
         if tables > 1 && self.pipeline.publishes_together {
             let mut targets = self.facts.targets.values();
-            let makes_tables = targets.any(|target| target.columns.is_none());
+            // Where there is an audit, tables are made before.
+            let makes_tables =
+                !self.pipeline.audits && targets.any(|target| target.columns.is_none());
             let lake = self.engine.lake().await?;
             self.facts.publishes_together = lake.publishes_together(makes_tables).await?;
         }
@@ -256,38 +257,6 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// A part of a table is told by a condition on its columns, as they will be with those of the rows.
-    async fn part(
-        &mut self,
-        step: &Step,
-        condition: &str,
-        rows: &SchemaRef,
-        table: Option<&LakeTable>,
-    ) -> Result<()> {
-        require_free_names(rows)?;
-        let there = table.map(LakeTable::arrow_schema);
-        let there = there.iter().flat_map(|schema| schema.fields());
-        let mut fields: Vec<FieldRef> = there.cloned().collect();
-        for field in rows.fields() {
-            if fields.iter().all(|there| there.name() != field.name()) {
-                fields.push(Arc::clone(field));
-            }
-        }
-        let schema = Arc::new(Schema::new(fields));
-        let of_table = EmptyTable::new(Arc::clone(&schema));
-        self.session
-            .register_step(step.name.as_str(), Arc::new(of_table))?;
-        let faults = self.condition(condition, &step.name).await?;
-        if faults.is_empty() {
-            RowCondition::plan(&self.session, condition, &schema)?;
-            condition::lasting(&self.session, condition, &schema)?;
-        }
-        let of = SqlOf::Part(self.pipeline.id.clone(), step.name.clone());
-        let faults = faults.into_iter().map(|fault| (of.clone(), fault));
-        self.faults.extend(faults);
-        Ok(())
-    }
-
     /// What is wrong with a condition: it is planned as a query of one column that is true or false.
     async fn condition(&self, expect: &str, checked: &StepName) -> Result<Vec<SqlFault>> {
         // On lines of its own it may end in a comment, and places in it are one line off.
@@ -332,6 +301,9 @@ impl Survey<'_> {
                 let found = self.engine.lake().await?.table(&table_id(table)).await?;
                 if let (LoadMode::ReplaceWhere(condition), Some(rows)) = (&load.mode, &rows) {
                     self.part(step, condition, rows, found.as_ref()).await?;
+                }
+                if let Some(rows) = rows.as_ref().filter(|_| !load.audit.is_empty()) {
+                    self.audit(step, load, rows, found.as_ref()).await?;
                 }
                 match found {
                     Some(found) => lake_facts(load, &found, rows.as_ref())?,

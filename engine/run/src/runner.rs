@@ -244,15 +244,15 @@ impl Engine {
             staged = Box::pin(executor.stage()) => staged,
             () = cancel.cancelled() => Err(cancelled()),
         };
-        for event in recorder.take() {
-            self.record(chosen.run, &chosen.plan.pipeline, event)
-                .await?;
-        }
+        self.record_all(chosen, &recorder).await?;
         staged?;
         let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
         let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
         loop {
-            let done = executor.commit_next().await?;
+            let done = executor.commit_next().await;
+            // What an audit has found.
+            self.record_all(chosen, &recorder).await?;
+            let done = done?;
             if done.is_empty() {
                 return Ok(committed);
             }
@@ -268,6 +268,15 @@ impl Engine {
                 committed.push(one);
             }
         }
+    }
+
+    /// Writes down what the run has told since the last time.
+    async fn record_all(&self, chosen: &Chosen, recorder: &Recorder) -> Result<()> {
+        for event in recorder.take() {
+            self.record(chosen.run, &chosen.plan.pipeline, event)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Writes down how the run ended, where it has.

@@ -31,3 +31,4 @@ pub use read::nearest;
 pub use schemas::schemas;
 pub use source::SourceFile;
 pub use sql::Place as SqlPlace;
+pub use sql::previous;

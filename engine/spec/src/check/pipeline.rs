@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::audit::audits;
 use super::context::Context;
 use super::documents::{Doc, Written};
 use super::increments::two_increments;
@@ -129,6 +130,7 @@ pub(super) fn pipeline<'a>(
         .schedule
         .as_ref()
         .map(|written| schedule(context, written, spec.name.span, names));
+    let audits = audits(context, doc);
     let mut steps = Steps::new(context, doc, names, domain);
     let mut checked = Vec::new();
     for written in &spec.steps.value {
@@ -159,6 +161,7 @@ pub(super) fn pipeline<'a>(
             schedule,
             retry,
             publishes_together: publishes_together(spec),
+            audits,
             steps,
         });
     Checked {
@@ -175,7 +178,7 @@ pub(super) fn pipeline<'a>(
 
 /// Whether the lake's tables become visible in one step.
 fn publishes_together(spec: &PipelineSpec) -> bool {
-    let publish = spec.publish;
+    let publish = spec.publish.as_ref();
     publish.is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together))
 }
 

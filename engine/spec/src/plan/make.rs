@@ -64,6 +64,7 @@ impl Plan {
             spec,
             steps,
             publishes_together: pipeline.publishes_together && facts.publishes_together,
+            audits: pipeline.audits,
             fingerprint,
         }
     }
@@ -86,6 +87,7 @@ fn plan_kept(step: &Step, load: &Load) -> PlannedStep {
         columns: Vec::new(),
         action: Action::Load(PlannedLoad {
             change: Change::Kept,
+            audit: Vec::new(),
             ..planned
         }),
     }
@@ -204,6 +206,7 @@ fn plan_load(
         target_file_bytes: load.target_file_bytes,
         on_schema_change: load.on_schema_change,
         renamed_from: load.renamed_from.clone(),
+        audit: load.audit.clone(),
         watermarks_of,
         options: load.options.clone(),
     }
