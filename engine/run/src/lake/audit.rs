@@ -7,13 +7,13 @@ use connectors::{Error, Result};
 use datafusion::catalog::TableProvider;
 
 use super::catalog::Catalog;
-use super::commit::{self, BRANCH_PREFIX, Branch, Committed, Part, Target};
+use super::commit::{self, BRANCH_PREFIX, Branch, Committed, Part};
+use super::failure::failed;
 use super::history::Stamp;
 use super::scan::LakeScan;
 use super::schema;
 use super::stage::{Staged, paths};
 use super::table::LakeTable;
-use super::{alter, failure};
 use crate::failpoint::{self, Point};
 
 /// The name of the branches on which rows of a run wait for their audit.
@@ -95,10 +95,9 @@ impl Audited {
                 .moved("the table was dropped while it was audited")
         };
         let now = self.catalog.load(&id).await?.ok_or_else(gone)?;
-        if part.target.base().is_none() {
-            // Made by this commit, it is a table like any other from here on.
-            let unaltered = alter::Alterations::default();
-            part.target = Target::existing(id.clone(), now.clone(), unaltered)?;
+        if part.target.is_still(&now) {
+            // What came with this commit, a table or columns beside those of readers, was not changed by somebody else.
+            part.target = part.target.found_again(now.clone())?;
         }
         Ok(Some(Candidate {
             before: now.metadata().current_snapshot_id(),
@@ -166,8 +165,7 @@ impl Candidate {
             return Ok(None);
         };
         let columns = candidate.schema(metadata);
-        let columns =
-            columns.map_err(failure::failed("the columns of a snapshot are not known"))?;
+        let columns = columns.map_err(failed("the columns of a snapshot are not known"))?;
         let arrow = Arc::new(schema::readable(&columns)?);
         let table = self.table.iceberg().clone();
         let before = Some(Arc::clone(before));

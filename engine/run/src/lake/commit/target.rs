@@ -111,7 +111,7 @@ impl Target {
     }
 
     /// Whether readers see in a table what the commit was made for: it has no other rows, and no other columns.
-    pub(super) fn is_still(&self, now: &Table) -> bool {
+    pub(in crate::lake) fn is_still(&self, now: &Table) -> bool {
         let Some(base) = &self.base else {
             return current(Some(now)).is_none();
         };
@@ -121,6 +121,11 @@ impl Target {
             && was.current_schema_id() == is.current_schema_id()
             && was.default_partition_spec_id() == is.default_partition_spec_id()
             && was.default_sort_order_id() == is.default_sort_order_id()
+    }
+
+    /// The same target on a table in which readers see what they saw.
+    pub(in crate::lake) fn found_again(&self, now: Table) -> Result<Self> {
+        Self::existing(self.id.clone(), now, self.alterations.clone())
     }
 
     /// What must hold for the commit.
