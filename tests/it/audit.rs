@@ -188,6 +188,11 @@ fn bad_rows_stay_on_their_branch(place: Place) {
     }
     assert_eq!(case.sum("t", &[]), "9,18");
     assert_eq!(case.sum("t", &["--at", &branch]), "5,15");
+    let table = format!("{}.t", case.namespace);
+    let diff = ["diff", &table, "main", &branch, "--format", "csv"];
+    let diff = case.scene.good(&diff);
+    assert_eq!(diff.matches("removed").count(), 9, "{diff}");
+    assert_eq!(diff.matches("added").count(), 5, "{diff}");
     if let Some(seen) = case.references("t") {
         assert_eq!(seen["main"]["rows"], 9, "{seen}");
         assert_eq!(seen[&branch]["rows"], 5, "{seen}");

@@ -139,6 +139,29 @@ fn killed_anywhere_in_sqlite() {
     killed_anywhere(Place::embedded());
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn a_run_that_has_published_one_of_two_is_finished() {
+    let case = two(Place::embedded(), "{ mode: audit, tables: one_by_one }");
+    case.rows(0..10, 1);
+    case.run();
+    case.rows(0..10, 2);
+    // After both branches, the first table goes forward.
+    let (ended, told) = case.run_with("commit.swap.after=kill@3");
+    assert!(!ended && told.contains("failpoint:"), "{told}");
+    assert_eq!(both(&case), ["20,30", "10,10"]);
+    assert!(case.branches("t").is_empty());
+    assert_eq!(case.branches("u").len(), 1);
+    case.run();
+    assert_eq!(
+        both(&case),
+        ["20,30", "10,20"],
+        "the first is not loaded again"
+    );
+    assert!(case.branches("u").is_empty());
+    case.readers_agree();
+}
+
 /// Whoever writes while an audit goes on is neither lost nor in the way: the audit is made again.
 #[cfg(debug_assertions)]
 fn others_write_meanwhile(mode: &str) {

@@ -126,10 +126,15 @@ impl Survey<'_> {
     }
 
     fn learn(&mut self, step: &StepName, schema: &SchemaRef) -> Result<()> {
-        self.session
-            .register_step(step.as_str(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
+        self.know(step, schema)?;
         self.schemas.insert(step.clone(), Arc::clone(schema));
         Ok(())
+    }
+
+    /// Makes columns known to SQL under the name of a step.
+    fn know(&self, step: &StepName, schema: &SchemaRef) -> Result<()> {
+        let table = EmptyTable::new(Arc::clone(schema));
+        self.session.register_step(step.as_str(), Arc::new(table))
     }
 
     async fn extract(&mut self, graph: &Graph, step: &Step, extract: &Extract) -> Result<()> {

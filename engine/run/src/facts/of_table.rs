@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use connectors::Result;
-use datafusion::datasource::empty::EmptyTable;
 use spec::model::{Load, LoadMode, Step};
 use spec::{SqlOf, previous};
 
@@ -78,9 +77,7 @@ impl Survey<'_> {
             }
         }
         let schema = Arc::new(Schema::new(fields));
-        let of_table = EmptyTable::new(Arc::clone(&schema));
-        self.session
-            .register_step(step.name.as_str(), Arc::new(of_table))?;
+        self.know(&step.name, &schema)?;
         Ok(schema)
     }
 }
