@@ -428,18 +428,20 @@ fn branches_that_failed_stay_while_they_are_young_and_then_expire() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let expire = async |days: i64| {
         let lake = case.place.open(case.scene.path());
-        let now_ms = chrono::Utc::now().timestamp_millis() + days * DAY_MS;
+        let table = TableId::new(&case.namespace, "t");
+        let found = lake.table(&table).await.unwrap().unwrap();
+        let of_branch = found.moment(&branch.parse().unwrap()).unwrap();
+        let now_ms = of_branch.committed.timestamp_millis() + days * DAY_MS;
         let rules = ExpiryRules {
             before_ms: now_ms,
             keep: 1,
             now_ms,
         };
-        let table = TableId::new(&case.namespace, "t");
         lake.expire(&table, rules, false).await.unwrap()
     };
     assert!(runtime.block_on(expire(6)).references.is_empty());
     let gone = runtime.block_on(expire(8));
-    assert_eq!((gone.references, gone.snapshots), (vec![branch], 1));
+    assert_eq!((gone.references, gone.snapshots), (vec![branch.clone()], 1));
     assert_eq!(case.sum("t", &[]), "10,10");
     case.readers_agree();
 }

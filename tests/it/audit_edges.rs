@@ -1,6 +1,6 @@
 //! Audits of several tables at once, beside others who write, and of runs that die on the way.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::audit::{Case, load};
 use crate::place::Place;
@@ -160,6 +160,36 @@ fn a_run_that_has_published_one_of_two_is_finished() {
     );
     assert!(case.branches("u").is_empty());
     case.readers_agree();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn an_audit_can_be_interrupted() {
+    let case = two(Place::embedded(), "{ mode: audit }");
+    case.rows(0..10, 1);
+    case.run();
+    case.rows(0..10, 2);
+    let mut slow = services::lakewright();
+    slow.args(["run", "d/p"])
+        .env("LAKEWRIGHT_FAILPOINTS", "audit.verdict.before=delay:600s")
+        .current_dir(case.scene.path());
+    let slow = slow.stdin(Stdio::null()).stderr(Stdio::piped());
+    let slow = slow.stdout(Stdio::null()).spawn().unwrap();
+    while case.branches("u").is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let signal = Command::new("kill")
+        .args(["-INT", &slow.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(signal.success());
+    let output = slow.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert_eq!(both(&case), ["10,10", "10,10"]);
+    case.run();
+    assert_eq!(both(&case), ["20,30", "10,20"]);
+    assert!(case.branches("t").is_empty() && case.branches("u").is_empty());
 }
 
 /// Whoever writes while an audit goes on is neither lost nor in the way: the audit is made again.

@@ -13,7 +13,7 @@ use spec::plan::{Action, Change, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
-use crate::execute::{Committed, Executor, committed_before};
+use crate::execute::{Committed, Executor, cancelled, committed_before};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
 use crate::scratch::Scratch;
@@ -249,7 +249,7 @@ impl Engine {
         let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
         let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
         loop {
-            let done = executor.commit_next().await;
+            let done = executor.commit_next(cancel).await;
             // What an audit has found.
             self.record_all(chosen, &recorder).await?;
             let done = done?;
@@ -395,13 +395,6 @@ fn open(run: RunId, error: Error) -> Error {
              and says what that means"
         )),
     }
-}
-
-fn cancelled() -> Error {
-    Error::new(
-        ErrorKind::Cancelled,
-        "the run was stopped; nothing of it is visible",
-    )
 }
 
 /// The wait after the `tried`th attempt.

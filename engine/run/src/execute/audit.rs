@@ -5,10 +5,11 @@ use connectors::{Error, ErrorKind, Result};
 use spec::model::{Otherwise, Rule, StepName};
 use spec::plan::Action;
 use spec::previous;
+use tokio_util::sync::CancellationToken;
 
 use super::check::answers;
 use super::commit::Committed;
-use super::executor::Attempt;
+use super::executor::{Attempt, cancelled};
 use super::load::StagedLoad;
 use super::publish::{ATTEMPTS, Publishing, committed, parted, pause};
 use crate::failpoint::{self, Point};
@@ -22,7 +23,11 @@ const BEFORE: &str = "__before";
 
 impl Attempt<'_> {
     /// Makes loads of the lake visible once their tables have been audited, all or none where the catalog can do that.
-    pub(super) async fn publish_audited(&self, loads: Vec<StagedLoad>) -> Result<Vec<Committed>> {
+    pub(super) async fn publish_audited(
+        &self,
+        loads: Vec<StagedLoad>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
         let (all, staged) = parted(loads);
         let stamps = all.iter().map(|of| self.lake_stamp(&of.watermarks_of));
         let stamped = staged.into_iter().zip(stamps).collect();
@@ -40,7 +45,10 @@ impl Attempt<'_> {
                     return Err(error);
                 }
             };
-            self.audit(&all, &candidates).await?;
+            tokio::select! {
+                held = self.audit(&all, &candidates) => held?,
+                () = cancel.cancelled() => return Err(cancelled()),
+            }
             failpoint::before(Point::AuditForward).await?;
             match audited.fast_forward(together).await {
                 Ok(done) => {

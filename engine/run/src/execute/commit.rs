@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use connectors::Result;
 use spec::model::{ConnectionName, LoadMode, StepName, Target};
 use spec::plan::{Action, Change, Plan, PlannedCheck, PlannedStep};
+use tokio_util::sync::CancellationToken;
 
 use super::executor::{Attempt, Executor};
 use super::load::{StagedLoad, Staging, write_of};
@@ -26,10 +27,14 @@ pub(crate) struct Committed {
 }
 
 impl Executor<'_> {
-    /// Makes the next target's rows visible, with those of others where that is one step; nothing when all are.
-    pub(crate) async fn commit_next(&mut self) -> Result<Vec<Committed>> {
+    /// Makes the next target's rows visible, with those of others where that is one step; nothing when all are. `cancel`
+    /// ends an audit, before which nothing is visible.
+    pub(crate) async fn commit_next(
+        &mut self,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
         let loads = self.next_loads().await?;
-        let done = self.attempt.commit(loads).await?;
+        let done = self.attempt.commit(loads, cancel).await?;
         for committed in &done {
             self.attempt.progress.event(ProgressEvent::Committed {
                 step: committed.step.clone(),
@@ -77,7 +82,11 @@ impl Executor<'_> {
 
 impl Attempt<'_> {
     /// Commits loads: all or none of those to the lake.
-    async fn commit(&self, loads: Vec<StagedLoad>) -> Result<Vec<Committed>> {
+    async fn commit(
+        &self,
+        loads: Vec<StagedLoad>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
         let is_idle = |load: &StagedLoad| load.rows == 0 && self.changes_nothing(&load.step);
         let (idle, loads): (Vec<_>, Vec<_>) = loads.into_iter().partition(is_idle);
         let idle = idle.into_iter().map(|load| Committed {
@@ -91,7 +100,7 @@ impl Attempt<'_> {
         let (of_lake, others): (Vec<_>, Vec<_>) =
             loads.into_iter().partition(StagedLoad::is_of_lake);
         done.extend(if self.plan.audits {
-            Box::pin(self.publish_audited(of_lake)).await?
+            Box::pin(self.publish_audited(of_lake, cancel)).await?
         } else {
             self.publish(of_lake).await?
         });

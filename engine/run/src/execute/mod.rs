@@ -16,6 +16,6 @@ mod quarantine;
 mod rows;
 
 pub(crate) use commit::{Committed, committed_before};
-pub(crate) use executor::Executor;
+pub(crate) use executor::{Executor, cancelled};
 pub(crate) use load::reactions;
 pub(crate) use merge::written;

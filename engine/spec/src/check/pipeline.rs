@@ -116,9 +116,7 @@ pub(super) fn pipeline<'a>(
             .map(|step| (step.name.value.clone(), step.name.span)),
     );
     if spec.steps.is_empty() && doc.whole {
-        let message = format!("pipeline `{}` has no steps", full_name(spec));
-        let finding = Diagnostic::error(&NO_STEPS, spec.steps.span, message);
-        context.report(finding.help("add a step that extracts, and one that loads"));
+        no_steps(context, spec);
     }
     let base = retry::defaults(
         context,
@@ -180,6 +178,12 @@ pub(super) fn pipeline<'a>(
 fn publishes_together(spec: &PipelineSpec) -> bool {
     let publish = spec.publish.as_ref();
     publish.is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together))
+}
+
+fn no_steps(context: &Context<'_>, spec: &PipelineSpec) {
+    let message = format!("pipeline `{}` has no steps", full_name(spec));
+    let finding = Diagnostic::error(&NO_STEPS, spec.steps.span, message);
+    context.report(finding.help("add a step that extracts, and one that loads"));
 }
 
 fn unknown_domain(context: &Context<'_>, spec: &PipelineSpec, names: &Names<'_>) {

@@ -43,7 +43,7 @@ pub fn with(expect: &str, table: Option<&str>) -> String {
             // NULL of the type that the value has.
             None => format!("(CASE WHEN false THEN (\n{argument}\n) END)"),
         };
-        text.replace_range(call.name.start..call.argument.end + 1, &value);
+        text.replace_range(call.name.start..=call.argument.end, &value);
     }
     text
 }
@@ -98,8 +98,8 @@ fn byte(text: &str, place: Location) -> Option<usize> {
     let column = usize::try_from(place.column.checked_sub(1)?).ok()?;
     let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
     let rest = text.get(start..)?;
-    let within = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-    within.skip(column).next().map(|at| start + at)
+    let mut within = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+    within.nth(column).map(|at| start + at)
 }
 
 #[cfg(test)]
