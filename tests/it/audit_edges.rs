@@ -194,7 +194,7 @@ fn an_audit_can_be_interrupted() {
 
 /// Whoever writes while an audit goes on is neither lost nor in the way: the audit is made again.
 #[cfg(debug_assertions)]
-fn others_write_meanwhile(mode: &str) {
+fn others_write_meanwhile(mode: &str, adds_columns: bool) {
     let audit = "[{ name: any, expect: count(*) >= previous(count(*)), otherwise: fail }]";
     let case = Case::new(
         Place::embedded(),
@@ -212,6 +212,13 @@ fn others_write_meanwhile(mode: &str) {
         // Rows of one key are only brought by one of the two.
         let first = 1000 * u64::from(round);
         case.rows(first..first + 10, 1);
+        if adds_columns {
+            let rows: Vec<String> = (first..first + 10)
+                .map(|id| format!("{id},1,1\n"))
+                .collect();
+            let file = format!("id,v,w{round}\n{}", rows.concat());
+            case.scene.write("data/rows.csv", &file);
+        }
         other.rows(first + 100..first + 110, 1);
         let script = format!("audit.verdict.after=delay:{}s,trace", 2 * round);
         let mut slow = services::lakewright();
@@ -241,13 +248,19 @@ fn others_write_meanwhile(mode: &str) {
 #[cfg(debug_assertions)]
 #[test]
 fn others_append_while_an_append_is_audited() {
-    others_write_meanwhile("append");
+    others_write_meanwhile("append", false);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn others_append_while_a_new_column_is_audited() {
+    others_write_meanwhile("append", true);
 }
 
 #[cfg(debug_assertions)]
 #[test]
 fn others_append_while_a_merge_is_audited() {
-    others_write_meanwhile(MERGE);
+    others_write_meanwhile(MERGE, false);
 }
 
 #[cfg(debug_assertions)]
