@@ -11,6 +11,8 @@
 )]
 
 mod abandon;
+mod audit;
+mod audit_edges;
 mod checks;
 mod contention;
 mod crash;

@@ -2,6 +2,7 @@
 
 mod columns;
 mod loads;
+mod of_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -127,7 +128,9 @@ impl Survey<'_> {
         let tables = self.pipeline.steps.iter().filter(to_lake).count();
         if tables > 1 && self.pipeline.publishes_together {
             let mut targets = self.facts.targets.values();
-            let makes_tables = targets.any(|target| target.columns.is_none());
+            // Where there is an audit, tables are made before.
+            let makes_tables =
+                !self.pipeline.audits && targets.any(|target| target.columns.is_none());
             let lake = self.engine.lake().await?;
             self.facts.publishes_together = lake.publishes_together(makes_tables).await?;
         }

@@ -13,7 +13,7 @@ use spec::plan::{Action, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
-use crate::execute::{Committed, Executor, committed_before, idle};
+use crate::execute::{Committed, Executor, cancelled, committed_before, idle};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
 use crate::scratch::Scratch;
@@ -341,15 +341,15 @@ impl Engine {
             staged = Box::pin(executor.stage()) => staged,
             () = cancel.cancelled() => Err(cancelled()),
         };
-        for event in recorder.take() {
-            self.record(chosen.run, &chosen.plan.pipeline, event)
-                .await?;
-        }
+        self.record_all(chosen, &recorder).await?;
         staged?;
         let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
         let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
         loop {
-            let done = executor.commit_next().await?;
+            let done = executor.commit_next(cancel).await;
+            // What an audit has found.
+            self.record_all(chosen, &recorder).await?;
+            let done = done?;
             if done.is_empty() {
                 return Ok(committed);
             }
@@ -365,6 +365,15 @@ impl Engine {
                 committed.push(one);
             }
         }
+    }
+
+    /// Writes down what the run has told since the last time.
+    async fn record_all(&self, chosen: &Chosen, recorder: &Recorder) -> Result<()> {
+        for event in recorder.take() {
+            self.record(chosen.run, &chosen.plan.pipeline, event)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Writes down how the run ended, where it has.
@@ -507,13 +516,6 @@ fn open(run: RunId, error: Error) -> Error {
              and says what that means"
         )),
     }
-}
-
-fn cancelled() -> Error {
-    Error::new(
-        ErrorKind::Cancelled,
-        "the run was stopped; nothing of it is visible",
-    )
 }
 
 /// The wait after the `tried`th attempt.

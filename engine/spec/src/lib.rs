@@ -30,4 +30,4 @@ pub use meaning::{SqlFault, SqlFaultKind, SqlOf, Texts, Word, query_syntax};
 pub use read::nearest;
 pub use schemas::schemas;
 pub use source::SourceFile;
-pub use sql::{Place as SqlPlace, column_of};
+pub use sql::{Place as SqlPlace, column_of, previous};

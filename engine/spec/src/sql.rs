@@ -3,11 +3,14 @@
 //! A name of a table means what is written, quoted or not: `Visit` is not `visit`, as in the engine's session. Positions
 //! are lines and columns in the SQL text itself; where that text lies in a file is somebody else's knowledge.
 
+pub mod previous;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+    SelectItem, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
@@ -54,12 +57,34 @@ pub(crate) struct Relation {
 }
 
 /// What a condition is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
     /// It is about all rows together.
     pub(crate) aggregate: bool,
     /// It reads other rows than those it is about.
     pub(crate) subquery: bool,
+    /// Where it compares with rows before.
+    pub(crate) previous: Vec<Previous>,
+}
+
+/// A call of `previous`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Previous {
+    /// Where its name stands.
+    pub(crate) place: Place,
+    /// Why it means nothing.
+    pub(crate) misuse: Option<Misuse>,
+}
+
+/// Why a call of `previous` means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misuse {
+    /// It stands in an aggregate function, or in another call.
+    Nested,
+    /// What it is given is not about all rows.
+    NotOfAll,
+    /// It is given no value, or several, or words of aggregate functions.
+    NotOne,
 }
 
 /// The tables that a query reads: each once for every place.
@@ -149,6 +174,7 @@ pub(crate) fn condition(sql: &str) -> Result<Condition, SqlError> {
     Ok(Condition {
         aggregate: looks.aggregate,
         subquery: looks.subquery,
+        previous: looks.previous,
     })
 }
 
@@ -447,28 +473,105 @@ const AGGREGATES: &[&str] = &[
     "var_sample",
 ];
 
-/// Looks for aggregates and subqueries in a condition.
+/// Looks for aggregates, subqueries and calls of `previous` in a condition.
 #[derive(Default)]
 struct Looks {
     aggregate: bool,
     subquery: bool,
+    previous: Vec<Previous>,
+    /// The functions around an expression that are about all rows.
+    around: Vec<About>,
+}
+
+/// A function that is about all rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Aggregate,
+    /// A call of `previous`: its number, and whether an aggregate was seen in it.
+    Previous(usize, bool),
+}
+
+impl Looks {
+    fn enter(&mut self, function: &Function, name: &Ident) -> Option<About> {
+        // Functions are the engine's own: it takes their names in any case.
+        let word = name.value.to_ascii_lowercase();
+        if word == previous::NAME {
+            let misuse = if !self.around.is_empty() {
+                Some(Misuse::Nested)
+            } else if has_one_value(function) {
+                None
+            } else {
+                Some(Misuse::NotOne)
+            };
+            let length = name.value.chars().count() as u64;
+            let place = at(name.span.start, length);
+            self.previous.push(Previous { place, misuse });
+            return Some(About::Previous(self.previous.len() - 1, false));
+        }
+        if function.over.is_some() || !AGGREGATES.contains(&word.as_str()) {
+            return None;
+        }
+        let mut calls = self.around.iter_mut();
+        let call = calls.find_map(|about| match about {
+            About::Previous(_, seen) => Some(seen),
+            About::Aggregate => None,
+        });
+        match call {
+            Some(seen) => *seen = true,
+            None => self.aggregate = true,
+        }
+        Some(About::Aggregate)
+    }
+}
+
+/// Whether a function is given one value, and none of the words that aggregates take.
+fn has_one_value(function: &Function) -> bool {
+    let plain = function.over.is_none()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.within_group.is_empty();
+    let FunctionArguments::List(list) = &function.args else {
+        return false;
+    };
+    let one = matches!(
+        list.args.as_slice(),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(_))]
+    );
+    plain && one && list.duplicate_treatment.is_none() && list.clauses.is_empty()
+}
+
+/// The name of a function that is called.
+fn called(expr: &Expr) -> Option<(&Function, &Ident)> {
+    let Expr::Function(function) = expr else {
+        return None;
+    };
+    Some((function, function.name.0.last()?.as_ident()?))
 }
 
 impl Visitor for Looks {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr
-            && function.over.is_none()
+        if let Some((function, name)) = called(expr)
+            && let Some(about) = self.enter(function, name)
         {
-            let name = function
-                .name
-                .0
-                .last()
-                .and_then(|part| part.as_ident())
-                // Functions are the engine's own: it takes their names in any case.
-                .map(|ident| ident.value.to_ascii_lowercase());
-            self.aggregate |= name.is_some_and(|name| AGGREGATES.contains(&name.as_str()));
+            self.around.push(about);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let Some((function, name)) = called(expr) else {
+            return ControlFlow::Continue(());
+        };
+        let word = name.value.to_ascii_lowercase();
+        let entered = word == previous::NAME
+            || function.over.is_none() && AGGREGATES.contains(&word.as_str());
+        if entered
+            && let Some(About::Previous(number, false)) = self.around.pop()
+            && let Some(call) = self.previous.get_mut(number)
+        {
+            call.misuse = call.misuse.or(Some(Misuse::NotOfAll));
         }
         ControlFlow::Continue(())
     }
@@ -610,5 +713,31 @@ mod tests {
         );
         assert!(condition("a in (select b from c)").unwrap().subquery);
         assert!(condition("a > 1 b").is_err());
+    }
+
+    #[test]
+    fn what_was_before_is_about_all_rows() {
+        let misuse = |sql: &str| {
+            let condition = condition(sql).unwrap();
+            condition.previous.iter().find_map(|call| call.misuse)
+        };
+        for good in [
+            "count(*) > 0.8 * previous(count(*))",
+            "sum(a) - Previous(sum(a) + count(b)) < 3",
+        ] {
+            assert_eq!(misuse(good), None, "{good}");
+            assert!(condition(good).unwrap().aggregate, "{good}");
+        }
+        assert!(!condition("previous(count(*)) > 1").unwrap().aggregate);
+        for (bad, why) in [
+            ("sum(previous(count(*))) > 1", Misuse::Nested),
+            ("count(*) > previous(previous(count(*)))", Misuse::Nested),
+            ("count(*) > previous(a)", Misuse::NotOfAll),
+            ("count(*) > previous()", Misuse::NotOne),
+            ("count(*) > previous(count(*), 1)", Misuse::NotOne),
+            ("count(*) > previous(DISTINCT max(a))", Misuse::NotOne),
+        ] {
+            assert_eq!(misuse(bad), Some(why), "{bad}");
+        }
     }
 }

@@ -57,7 +57,10 @@ impl Fails {
     pub(super) fn at(self, point: Point) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::AtReplies => point.has_reply() || point == Point::CheckVerdict,
+            Self::AtReplies => {
+                let audits = [Point::AuditBranch, Point::AuditVerdict, Point::AuditForward];
+                point.has_reply() || point == Point::CheckVerdict || audits.contains(&point)
+            }
             Self::Nowhere => false,
         }
     }
@@ -140,7 +143,7 @@ macro_rules! reached {
 }
 
 /// All pipelines.
-pub(super) const KINDS: [Kind; 12] = [
+pub(super) const KINDS: [Kind; 13] = [
     Kind {
         name: "first",
         what: "an append of a full read that makes its table, in partitions",
@@ -195,6 +198,21 @@ publish: { tables: one_by_one }",
         faulted: 2,
         fails: Fails::Everywhere,
         reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 3, CommitManifest 3, CommitManifestList 2, CommitMetadata 2, CommitSwap 1, StateCommitted 2, CleanScratch 1, StateEnded 1 },
+    },
+    Kind {
+        name: "audited",
+        what: "the same, audited on branches before",
+        from: From::Files,
+        to: To::Embedded,
+        steps: "
+  - { name: rows, extract: { connection: files, table: '*.csv', mode: incremental } }
+  - { name: t, load: { from: rows, table: NS.t, mode: append, audit: [{ name: grows, expect: count(*) > previous(count(*)), otherwise: fail }] } }
+  - { name: u, load: { from: rows, table: NS.u, mode: { merge: { key: [id], latest_by: value } } } }
+publish: { mode: audit }",
+        tables: &[("t", Holds::Every), ("u", Holds::Latest)],
+        faulted: 2,
+        fails: Fails::AtReplies,
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 4, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 3, FileClose 3, LoadStage 1, StateStep 4, CommitManifest 3, CommitManifestList 2, CommitMetadata 4, CommitSwap 3, AuditBranch 2, AuditVerdict 1, AuditForward 1, StateCommitted 2, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "replace",

@@ -68,6 +68,11 @@ fn two_loads_in_one_step() {
 }
 
 #[test]
+fn an_audit_of_two_loads() {
+    everything_goes_wrong("audited");
+}
+
+#[test]
 fn a_replace() {
     everything_goes_wrong("replace");
 }

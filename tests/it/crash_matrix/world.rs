@@ -38,9 +38,10 @@ impl Ran {
         self.times("read.split.before")
     }
 
-    /// How many targets became visible.
+    /// How many targets became visible; what is committed to a branch is not.
     pub(super) fn commits(&self) -> u64 {
-        self.times("commit.swap.after") + self.times("sink.commit.after")
+        let swaps = self.times("commit.swap.after");
+        swaps.saturating_sub(self.times("audit.branch.before")) + self.times("sink.commit.after")
     }
 
     /// How many loads were staged.

@@ -10,6 +10,7 @@
     reason = "this is test code: failing is its way of telling"
 )]
 
+mod audit;
 mod faults;
 mod foreign;
 mod keys;

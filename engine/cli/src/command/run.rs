@@ -35,7 +35,7 @@ Exit codes:
   2    no such pipeline
   3    the specs have findings
   4    refused: the world is no longer the one the plan was made for, or another run is going on
-  5    a check failed; nothing was committed
+  5    a check or an audit failed; readers see nothing of the run
   130  interrupted; nothing that was not committed is visible")]
 pub(super) struct Run {
     /// The pipeline, as `domain/name`

@@ -3,7 +3,10 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use spec::model::{Dedupe, Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Target};
+use run::lake::audit_branch;
+use spec::model::{
+    Dedupe, Deletes, From, LoadMode, Merge, MergeWrite, Nulls, Otherwise, Rule, Target,
+};
 use spec::plan::{
     Action, Change, Column, Difference, Layout, Plan, PlannedCheck, PlannedExtract, PlannedLoad,
     PlannedStep, PlannedTransform, PlannedWindow, WindowEdge,
@@ -157,28 +160,7 @@ fn of_transform(step: &PlannedStep, transform: &PlannedTransform) -> Facts {
 
 fn of_check(step: &PlannedStep, check: &PlannedCheck) -> Facts {
     let mut facts = vec![("rows of", list(&step.inputs))];
-    for rule in &check.rules {
-        let (word, style) = match rule.otherwise {
-            Otherwise::Warn => ("warn", NOTE),
-            Otherwise::Drop => ("drop", CARE),
-            Otherwise::Quarantine => ("quarantine", CARE),
-            Otherwise::Fail => ("fail", BAD),
-        };
-        let scope = if rule.aggregate {
-            ", over all rows"
-        } else {
-            ""
-        };
-        let about = paint(FAINT, format!("({}{scope})", rule.name));
-        facts.push((
-            "expect",
-            format!(
-                "{}, or {}  {about}",
-                one_line(&rule.expect),
-                paint(style, word)
-            ),
-        ));
-    }
+    facts.extend(check.rules.iter().map(|rule| expects("expect", rule)));
     facts.extend(
         check
             .quarantine
@@ -186,6 +168,26 @@ fn of_check(step: &PlannedStep, check: &PlannedCheck) -> Facts {
             .map(|table| ("quarantine", table.to_string())),
     );
     facts
+}
+
+fn expects(label: &'static str, rule: &Rule) -> (&'static str, String) {
+    let (word, style) = match rule.otherwise {
+        Otherwise::Warn => ("warn", NOTE),
+        Otherwise::Drop => ("drop", CARE),
+        Otherwise::Quarantine => ("quarantine", CARE),
+        Otherwise::Fail => ("fail", BAD),
+    };
+    let scope = if rule.aggregate {
+        ", over all rows"
+    } else {
+        ""
+    };
+    let about = paint(FAINT, format!("({}{scope})", rule.name));
+    let expect = one_line(&rule.expect);
+    (
+        label,
+        format!("{expect}, or {}  {about}", paint(style, word)),
+    )
 }
 
 /// What a merge does besides updating and inserting.
@@ -290,6 +292,7 @@ fn of_load(step: &PlannedStep, load: &PlannedLoad) -> Facts {
             format!("how far {} was read", list(&load.watermarks_of)),
         ));
     }
+    facts.extend(load.audit.iter().map(|rule| expects("audit", rule)));
     facts.extend(of_change(&load.change, &step.columns));
     facts
 }
@@ -445,9 +448,21 @@ fn summary(plan: &Plan) -> String {
     }
 }
 
-/// How the lake's tables become visible, where there are several.
+/// How the lake's tables become visible, where there are several or they are audited.
 fn publication(plan: &Plan) -> String {
-    match plan.lake_tables().count() {
+    let tables = plan.lake_tables().count();
+    if plan.audits && tables > 0 {
+        let how = match tables {
+            1 => "it becomes visible",
+            _ if plan.publishes_together => "all become visible in one step",
+            _ => "they become visible one after the other",
+        };
+        let branch = audit_branch("<run>");
+        return format!(
+            "; {tables} of the lake on branch {branch} first: {how} where the audit holds"
+        );
+    }
+    match tables {
         0 | 1 => String::new(),
         n if plan.publishes_together => format!("; {n} of the lake become visible in one step"),
         n => format!("; {n} of the lake become visible one after the other"),

@@ -201,7 +201,7 @@ pub(super) struct Verdict {
     step: StepName,
     rules: Vec<Rule>,
     failed: Arc<Vec<AtomicU64>>,
-    about_all: JoinSet<Result<Vec<bool>>>,
+    about_all: JoinSet<Result<Vec<Option<bool>>>>,
     quarantine: Option<Quarantine>,
 }
 
@@ -266,7 +266,7 @@ impl Verdict {
         let mut broken = None;
         for (rule, failed) in self.rules.iter().zip(self.failed.iter()) {
             let failed = if rule.aggregate {
-                u64::from(!about_all.next().unwrap_or(false))
+                u64::from(!about_all.next().flatten().unwrap_or(false))
             } else {
                 failed.load(Ordering::Relaxed)
             };
@@ -288,8 +288,8 @@ impl Verdict {
     }
 }
 
-/// The answers to rules about all rows: true, or not (false and NULL alike).
-fn answers(batches: &[RecordBatch]) -> Result<Vec<bool>> {
+/// The answers to rules about all rows: true, false, or NULL, which is not true.
+pub(super) fn answers(batches: &[RecordBatch]) -> Result<Vec<Option<bool>>> {
     let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
         return Ok(Vec::new());
     };
@@ -298,7 +298,7 @@ fn answers(batches: &[RecordBatch]) -> Result<Vec<bool>> {
         .iter()
         .map(
             |column| match ScalarValue::try_from_array(column, 0).map_err(from_datafusion)? {
-                ScalarValue::Boolean(value) => Ok(value.unwrap_or(false)),
+                ScalarValue::Boolean(value) => Ok(value),
                 other => Err(not_a_condition(&other.data_type())),
             },
         )

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use connectors::Result;
 use spec::model::{ConnectionName, LoadMode, StepName, Target};
 use spec::plan::{Action, Change, Plan, PlannedCheck, PlannedStep};
+use tokio_util::sync::CancellationToken;
 
 use super::executor::{Attempt, Executor};
 use super::load::{StagedLoad, Staging, write_of};
@@ -26,27 +27,14 @@ pub(crate) struct Committed {
 }
 
 impl Executor<'_> {
-    /// Makes the next target's rows visible, with those of others where that is one step; nothing when all are.
-    pub(crate) async fn commit_next(&mut self) -> Result<Vec<Committed>> {
-        let Some(load) = self.staged.pop_front() else {
-            return Ok(Vec::new());
-        };
-        let mut loads = vec![load];
-        let makes_tables = loads
-            .iter()
-            .chain(&self.staged)
-            .any(StagedLoad::makes_table);
-        let is_of_lake = loads.iter().all(StagedLoad::is_of_lake);
-        if is_of_lake && self.attempt.goes_together(makes_tables).await? {
-            for other in std::mem::take(&mut self.staged) {
-                if other.is_of_lake() {
-                    loads.push(other);
-                } else {
-                    self.staged.push_back(other);
-                }
-            }
-        }
-        let done = self.attempt.commit(loads).await?;
+    /// Makes the next target's rows visible, with those of others where that is one step; nothing when all are. `cancel`
+    /// ends an audit, before which nothing is visible.
+    pub(crate) async fn commit_next(
+        &mut self,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
+        let loads = self.next_loads().await?;
+        let done = self.attempt.commit(loads, cancel).await?;
         for committed in &done {
             self.attempt.progress.event(ProgressEvent::Committed {
                 step: committed.step.clone(),
@@ -58,11 +46,47 @@ impl Executor<'_> {
         }
         Ok(done)
     }
+
+    /// The next loads that are committed at once.
+    async fn next_loads(&mut self) -> Result<Vec<StagedLoad>> {
+        if self.attempt.plan.audits {
+            let of_lake = self.take_of_lake();
+            if !of_lake.is_empty() {
+                // Before all audits hold nothing is visible anywhere.
+                return Ok(of_lake);
+            }
+        }
+        let Some(load) = self.staged.pop_front() else {
+            return Ok(Vec::new());
+        };
+        let mut loads = vec![load];
+        let makes_tables = loads
+            .iter()
+            .chain(&self.staged)
+            .any(StagedLoad::makes_table);
+        let is_of_lake = loads.iter().all(StagedLoad::is_of_lake);
+        if is_of_lake && self.attempt.goes_together(makes_tables).await? {
+            loads.extend(self.take_of_lake());
+        }
+        Ok(loads)
+    }
+
+    /// Takes out the loads of the lake that are left.
+    fn take_of_lake(&mut self) -> Vec<StagedLoad> {
+        let staged = std::mem::take(&mut self.staged).into_iter();
+        let (of_lake, others): (Vec<_>, Vec<_>) = staged.partition(StagedLoad::is_of_lake);
+        self.staged = others.into();
+        of_lake
+    }
 }
 
 impl Attempt<'_> {
     /// Commits loads: all or none of those to the lake.
-    async fn commit(&self, loads: Vec<StagedLoad>) -> Result<Vec<Committed>> {
+    async fn commit(
+        &self,
+        loads: Vec<StagedLoad>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Committed>> {
         let is_idle = |load: &StagedLoad| load.rows == 0 && self.changes_nothing(&load.step);
         let (idle, loads): (Vec<_>, Vec<_>) = loads.into_iter().partition(is_idle);
         let idle = idle.into_iter().map(|load| Committed {
@@ -75,7 +99,11 @@ impl Attempt<'_> {
         let mut done: Vec<Committed> = idle.collect();
         let (of_lake, others): (Vec<_>, Vec<_>) =
             loads.into_iter().partition(StagedLoad::is_of_lake);
-        done.extend(self.publish(of_lake).await?);
+        done.extend(if self.plan.audits {
+            Box::pin(self.publish_audited(of_lake, cancel)).await?
+        } else {
+            self.publish(of_lake).await?
+        });
         for load in others {
             let step = load.step.clone();
             let committed = self.commit_elsewhere(load).await;

@@ -348,6 +348,14 @@ impl Attempt<'_> {
     }
 }
 
+/// The end of a run that was stopped before any of it was visible.
+pub(crate) fn cancelled() -> Error {
+    Error::new(
+        ErrorKind::Cancelled,
+        "the run was stopped; nothing of it is visible",
+    )
+}
+
 /// Rows and bytes of a batch.
 pub(super) fn sizes(batch: &RecordBatch) -> (u64, u64) {
     let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);

@@ -13,17 +13,17 @@ use super::merge::Incoming;
 use crate::lake::{self, Staged, Unpublished};
 
 /// How often rows meet their table again because somebody else committed first.
-const ATTEMPTS: u32 = 20;
+pub(super) const ATTEMPTS: u32 = 20;
 /// The longest pause before they do.
 const LONGEST_PAUSE_MS: u64 = 2_000;
 
 /// A load that is being published.
-struct Publishing {
-    step: StepName,
-    target: String,
+pub(super) struct Publishing {
+    pub(super) step: StepName,
+    pub(super) target: String,
     /// Rows that depend on those of the table: they meet it again where it has changed.
-    again: Option<Incoming>,
-    watermarks_of: Vec<StepName>,
+    pub(super) again: Option<Incoming>,
+    pub(super) watermarks_of: Vec<StepName>,
 }
 
 impl StagedLoad {
@@ -93,7 +93,7 @@ impl Attempt<'_> {
 }
 
 /// What is to be published, and what is known of it.
-fn parted(loads: Vec<StagedLoad>) -> (Vec<Publishing>, Vec<Staged>) {
+pub(super) fn parted(loads: Vec<StagedLoad>) -> (Vec<Publishing>, Vec<Staged>) {
     let part = |load: StagedLoad| {
         let (staged, again) = match load.staging {
             Staging::Lake(staged) => (*staged, None),
@@ -111,7 +111,7 @@ fn parted(loads: Vec<StagedLoad>) -> (Vec<Publishing>, Vec<Staged>) {
     loads.into_iter().filter_map(part).unzip()
 }
 
-fn committed(load: Publishing, done: &lake::Committed) -> Committed {
+pub(super) fn committed(load: Publishing, done: &lake::Committed) -> Committed {
     Committed {
         step: load.step,
         target: load.target,
@@ -122,7 +122,7 @@ fn committed(load: Publishing, done: &lake::Committed) -> Committed {
 }
 
 /// How long to wait before rows meet their table again; random, so that two writers fall out of step.
-fn pause(attempt: u32) -> Duration {
+pub(super) fn pause(attempt: u32) -> Duration {
     let most = (50_u64 << attempt.min(10)).min(LONGEST_PAUSE_MS);
     let (random, _) = Uuid::new_v4().as_u64_pair();
     Duration::from_millis(random % most)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use connectors::{Error, ErrorKind, Result};
 use spec::model::{Deletes, Load, LoadMode, Merge, Reaction, Step, Target};
 use spec::plan::{Layout, TableFacts};
@@ -13,7 +13,7 @@ use super::{Survey, of_condition, table_facts};
 use crate::execute::{reactions, written};
 use crate::lake::{LakeTable, StageRequest, WriteMode};
 use crate::open::table_id;
-use crate::query::{RowCondition, columns_of, condition};
+use crate::query::{RowCondition, columns_of};
 
 impl Survey<'_> {
     pub(super) async fn load(&mut self, step: &Step, load: &Load) -> Result<()> {
@@ -31,6 +31,9 @@ impl Survey<'_> {
                 let found = self.engine.lake().await?.table(&table_id(table)).await?;
                 if let (LoadMode::ReplaceWhere(condition), Some(rows)) = (&load.mode, &rows) {
                     self.part(step, condition, rows, found.as_ref()).await?;
+                }
+                if let Some(rows) = rows.as_ref().filter(|_| !load.audit.is_empty()) {
+                    self.audit(step, load, rows, found.as_ref()).await?;
                 }
                 let facts = match &found {
                     Some(found) => self.lake_facts(step, load, found, rows.as_ref())?,
@@ -109,38 +112,6 @@ impl Survey<'_> {
             let of = SqlOf::Deletes(self.pipeline.id.clone(), step.name.clone());
             self.note(&of, faults);
         }
-        Ok(())
-    }
-
-    /// A part of a table is told by a condition on its columns, as they will be with those of the rows.
-    async fn part(
-        &mut self,
-        step: &Step,
-        condition: &str,
-        rows: &SchemaRef,
-        table: Option<&LakeTable>,
-    ) -> Result<()> {
-        let there = table.map(LakeTable::arrow_schema);
-        let there = there.iter().flat_map(|schema| schema.fields());
-        let mut fields: Vec<FieldRef> = there.cloned().collect();
-        for field in rows.fields() {
-            if fields.iter().all(|there| there.name() != field.name()) {
-                fields.push(Arc::clone(field));
-            }
-        }
-        let schema = Arc::new(Schema::new(fields));
-        self.register(&step.name, &schema)?;
-        let mut faults = self.condition(condition, &step.name).await?;
-        if faults.is_empty() {
-            faults = of_condition(RowCondition::plan(&self.session, condition, &schema))?;
-            faults.extend(of_condition(condition::lasting(
-                &self.session,
-                condition,
-                &schema,
-            ))?);
-        }
-        let of = SqlOf::Part(self.pipeline.id.clone(), step.name.clone());
-        self.note(&of, faults);
         Ok(())
     }
 

@@ -39,6 +39,12 @@ pub enum Point {
     CommitMetadata,
     /// The catalog moves to the new metadata.
     CommitSwap,
+    /// The rows for a table are committed to the branch of the run.
+    AuditBranch,
+    /// What is expected of the tables is held against their branches.
+    AuditVerdict,
+    /// The tables go forward to their branches.
+    AuditForward,
     /// Another system commits.
     SinkCommit,
     /// A commit is recorded.
@@ -62,7 +68,7 @@ pub enum Side {
 
 impl Point {
     /// All of them, about in the order in which a run comes by.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::StateStarted,
         Self::ReadSplit,
         Self::StepSpool,
@@ -79,6 +85,9 @@ impl Point {
         Self::CommitManifestList,
         Self::CommitMetadata,
         Self::CommitSwap,
+        Self::AuditBranch,
+        Self::AuditVerdict,
+        Self::AuditForward,
         Self::SinkCommit,
         Self::StateCommitted,
         Self::CleanFiles,
@@ -105,6 +114,9 @@ impl Point {
             Self::CommitManifestList => "commit.manifest_list",
             Self::CommitMetadata => "commit.metadata",
             Self::CommitSwap => "commit.swap",
+            Self::AuditBranch => "audit.branch",
+            Self::AuditVerdict => "audit.verdict",
+            Self::AuditForward => "audit.forward",
             Self::SinkCommit => "sink.commit",
             Self::StateCommitted => "state.committed",
             Self::CleanFiles => "clean.files",

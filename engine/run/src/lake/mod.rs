@@ -4,6 +4,7 @@
 //! plans and connectors, and of runs only what a table remembers of them.
 
 mod alter;
+mod audit;
 mod catalog;
 mod commit;
 mod diff;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use connectors::Result;
 
+pub use self::audit::{Audited, Candidate, NotBranched, audit_branch};
 use self::catalog::Catalog;
 pub use self::commit::Committed;
 pub use self::diff::{DiffFiles, PairedColumn, SnapshotDiff};

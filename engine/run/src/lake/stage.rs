@@ -291,6 +291,17 @@ impl Staged {
         self.target.base().is_none()
     }
 
+    /// The catalog that it is to be committed to.
+    pub(super) fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// What is to be committed, on behalf of a run.
+    pub(super) fn into_part(mut self, stamp: &Stamp) -> Part {
+        self.stamp(stamp);
+        Part::new(self.target, self.op, stamp.run.clone())
+    }
+
     /// Merges small manifests in the same step.
     pub(super) const fn merging(mut self, merging: Merging) -> Self {
         self.op.merging = Some(merging);
@@ -377,7 +388,8 @@ fn nothing_published() -> Error {
     Error::new(ErrorKind::Internal, "a commit of one table did nothing")
 }
 
-fn paths(op: &SnapshotOp) -> Vec<String> {
+/// The files that an operation adds.
+pub(super) fn paths(op: &SnapshotOp) -> Vec<String> {
     let deletes = op.added_deletes.iter().map(|delete| &delete.file);
     let files = op.added.iter().chain(deletes);
     files.map(|file| file.file_path().to_owned()).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::audit;
 use super::columns::{columns_of, named};
 use super::dedupe::dedupe;
 use super::evolution;
@@ -32,7 +33,7 @@ pub(crate) const FOREIGN_NAMESPACE: Code = Code {
 pub(crate) const LAKE_ONLY: Code = Code {
     name: "lake-only",
     explain: "`partition_by`, `sort_by`, `properties`, `target_file_size` and `maintenance` say how a table of the lake is laid out and \
-              kept, `renamed_from` and some reactions of `on_schema_change` how it changes. A load to a connection has no such \
+              kept, `audit` what is expected of it, `renamed_from` and some reactions of `on_schema_change` how it changes. A load to a connection has no such \
               thing: what its connector can be told stands in `options`.",
 };
 
@@ -74,6 +75,10 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         .map(|(key, value)| (key.value.clone(), value.clone()));
     let on_schema_change = evolution::on_schema_change(steps, written);
     let renamed_from = evolution::renamed_from(steps, written);
+    let audit = match &written.audit {
+        Some(rules) => audit::rules(steps, step, rules),
+        None => Some(Vec::new()),
+    };
     let (target, options) = target?;
     Some(Load {
         from: from?,
@@ -85,6 +90,7 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         target_file_bytes,
         on_schema_change,
         renamed_from,
+        audit: audit?,
         options,
     })
 }
@@ -188,6 +194,7 @@ fn to_connection(steps: &Steps<'_>, written: &At<LoadSpec>, connection: &At<Stri
         (!written.properties.0.is_empty(), "properties"),
         (written.target_file_size.is_some(), "target_file_size"),
         (written.maintenance.is_some(), "maintenance"),
+        (written.audit.is_some(), "audit"),
     ];
     for (_, key) in layout.iter().filter(|(there, _)| *there) {
         let message = format!(

@@ -3,6 +3,7 @@
 //! Rules know what was written and what is known of connectors. They never stop at the first finding, and say nothing
 //! about what only follows from another one. They know nothing of how findings look.
 
+mod audit;
 mod columns;
 mod connection;
 mod context;
@@ -57,6 +58,7 @@ pub(crate) use transform::{SQL_NOT_A_QUERY, SQL_SYNTAX};
 
 /// The codes of all rules.
 pub(crate) const CODES: &[&Code] = &[
+    &audit::BAD_AUDIT,
     &connection::UNKNOWN_CONNECTOR,
     &cycle::CYCLE,
     &documents::BAD_ENCODING,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::audit::audits;
 use super::context::Context;
 use super::documents::{Doc, Written};
 use super::increments::two_increments;
@@ -116,9 +117,7 @@ pub(super) fn pipeline<'a>(
             .map(|step| (step.name.value.clone(), step.name.span)),
     );
     if spec.steps.is_empty() && doc.whole {
-        let message = format!("pipeline `{}` has no steps", full_name(spec));
-        let finding = Diagnostic::error(&NO_STEPS, spec.steps.span, message);
-        context.report(finding.help("add a step that extracts, and one that loads"));
+        no_steps(context, spec);
     }
     let base = retry::defaults(
         context,
@@ -130,6 +129,7 @@ pub(super) fn pipeline<'a>(
         .schedule
         .as_ref()
         .map(|written| schedule(context, written, spec.name.span, names));
+    let audits = audits(context, doc);
     let mut steps = Steps::new(context, doc, names, domain);
     let mut checked = Vec::new();
     for written in &spec.steps.value {
@@ -161,6 +161,7 @@ pub(super) fn pipeline<'a>(
             schedule,
             retry,
             publishes_together: publishes_together(spec),
+            audits,
             steps,
         });
     Checked {
@@ -177,8 +178,14 @@ pub(super) fn pipeline<'a>(
 
 /// Whether the lake's tables become visible in one step.
 fn publishes_together(spec: &PipelineSpec) -> bool {
-    let publish = spec.publish;
+    let publish = spec.publish.as_ref();
     publish.is_none_or(|publish| matches!(publish.tables, PublishTablesSpec::Together))
+}
+
+fn no_steps(context: &Context<'_>, spec: &PipelineSpec) {
+    let message = format!("pipeline `{}` has no steps", full_name(spec));
+    let finding = Diagnostic::error(&NO_STEPS, spec.steps.span, message);
+    context.report(finding.help("add a step that extracts, and one that loads"));
 }
 
 fn unknown_domain(context: &Context<'_>, spec: &PipelineSpec, names: &Names<'_>) {

@@ -112,6 +112,15 @@ fn rule(steps: &mut Steps<'_>, step: &StepSpec, written: &RuleSpec) -> Option<Ru
             .report(Diagnostic::error(&BAD_RULE, text.whole(), message).help(help));
         return None;
     }
+    if let Some(call) = condition.previous.first() {
+        let message = "rows on their way have no table before them that `previous` could mean";
+        let help = "write it in `audit` of the load, with `publish: { mode: audit }`";
+        let span = text.span(Some(call.place));
+        steps
+            .context
+            .report(Diagnostic::error(&BAD_RULE, span, message).help(help));
+        return None;
+    }
     let otherwise = match written.otherwise.value {
         OtherwiseSpec::Warn => Otherwise::Warn,
         OtherwiseSpec::Drop => Otherwise::Drop,

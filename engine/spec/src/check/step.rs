@@ -136,8 +136,10 @@ impl<'a> Steps<'a> {
         {
             let message = format!("`{}` is a load and has no rows to read", written.value);
             let finding = Diagnostic::error(&NO_ROWS, written.span, message);
-            self.context
-                .report(finding.help("read the step that it loads, or the table it writes"));
+            self.context.report(finding.help(match step.check {
+                Some(_) => "check the step that it loads; what is expected of its table stands in `audit` of the load",
+                None => "read the step that it loads, or the table it writes",
+            }));
             return None;
         }
         Some(target)

@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub retry: Retry,
     /// Whether the lake's tables of a run become visible in one step, where the catalog can do that.
     pub publishes_together: bool,
+    /// Whether rows become visible only once the audits of the loads hold; some load has one then.
+    pub audits: bool,
     /// The steps in the order they were written; they run in the order of the graph.
     pub steps: Vec<Step>,
 }

@@ -185,6 +185,9 @@ pub struct Load {
     /// Columns that have another name than before: the old name, by the new one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub renamed_from: Renames,
+    /// What must be true of the table before readers see the rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<Rule>,
     /// `options:` as written, checked against the connector.
     pub options: serde_json::Value,
 }

@@ -66,6 +66,7 @@ impl Plan {
             spec,
             steps,
             publishes_together: pipeline.publishes_together && facts.publishes_together,
+            audits: pipeline.audits,
             fingerprint,
         }
     }
@@ -86,7 +87,11 @@ fn plan_kept(step: &Step, load: &Load, change: Change) -> PlannedStep {
         inputs: Vec::new(),
         readers: Vec::new(),
         columns: Vec::new(),
-        action: Action::Load(PlannedLoad { change, ..planned }),
+        action: Action::Load(PlannedLoad {
+            change,
+            audit: Vec::new(),
+            ..planned
+        }),
     }
 }
 
@@ -203,6 +208,7 @@ fn plan_load(
         target_file_bytes: load.target_file_bytes,
         on_schema_change: load.on_schema_change,
         renamed_from: load.renamed_from.clone(),
+        audit: load.audit.clone(),
         watermarks_of,
         options: load.options.clone(),
     }

@@ -34,6 +34,9 @@ pub struct Plan {
     /// Whether the tables of the lake become visible in one step, all or none; not part of the fingerprint.
     #[serde(default)]
     pub publishes_together: bool,
+    /// Whether tables of the lake become visible only once the audits of the loads hold.
+    #[serde(default)]
+    pub audits: bool,
     /// Of everything above that decides what the run does.
     pub fingerprint: Fingerprint,
 }
@@ -171,6 +174,9 @@ pub struct PlannedLoad {
     /// Columns that have another name than before: the old name, by the new one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub renamed_from: Renames,
+    /// What must be true of the table before readers see the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<Rule>,
     /// The extracts whose watermarks the commit carries.
     pub watermarks_of: Vec<StepName>,
     /// `options:` of the load.

@@ -15,7 +15,7 @@ pub(crate) use connection::{ConnectionSpec, LimitsSpec, WindowSpec};
 pub(crate) use domain::DomainSpec;
 pub(crate) use maintenance::{CompactSpec, ExpireSpec, MaintenanceSpec, OrphansSpec};
 pub(crate) use pipeline::{
-    CatchupSpec, OverlapSpec, PipelineSpec, PublishTablesSpec, ScheduleSpec,
+    CatchupSpec, OverlapSpec, PipelineSpec, PublishModeSpec, PublishTablesSpec, ScheduleSpec,
 };
 pub(crate) use project::{
     CatalogSpec, DefaultsSpec, EnvironmentSpec, LakeSpec, ProjectSpec, RetrySpec, S3Spec,

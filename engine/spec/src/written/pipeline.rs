@@ -42,12 +42,25 @@ pub(crate) struct PipelineSpec {
 }
 
 /// How the tables of a run become visible.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PublishSpec {
+    /// Whether rows become visible once they are written, or once the `audit` of the loads holds. `direct` when left out.
+    #[serde(default)]
+    pub(crate) mode: Option<At<PublishModeSpec>>,
     /// Whether tables of the lake become visible in one step. `together` when left out.
     #[serde(default)]
     pub(crate) tables: PublishTablesSpec,
+}
+
+/// When tables of the lake become visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PublishModeSpec {
+    /// Once they are written.
+    Direct,
+    /// Once they are written to a branch, and what the `audit` of each load expects of its table holds there.
+    Audit,
 }
 
 /// Whether tables of the lake become visible in one step.

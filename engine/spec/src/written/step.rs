@@ -258,6 +258,10 @@ pub(crate) struct LoadSpec {
     /// What happens when the rows' columns differ from the table's.
     #[serde(default)]
     pub(crate) on_schema_change: Option<SchemaChangeSpec>,
+    /// What must be true of the table before readers see the rows; with `publish: { mode: audit }` of the pipeline. Conditions
+    /// on all rows of the table; `previous(count(*))` is what `count(*)` was before this run.
+    #[serde(default)]
+    pub(crate) audit: Option<At<Vec<RuleSpec>>>,
     /// How the table is kept in shape.
     #[serde(default)]
     pub(crate) maintenance: Option<MaintenanceSpec>,

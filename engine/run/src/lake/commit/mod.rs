@@ -4,6 +4,7 @@
 //! table is now, try, and on a lost reply look again before anything else is said. Knows nothing of how files were
 //! written.
 
+mod branch;
 mod concerns;
 mod manifests;
 mod snapshot;
@@ -20,6 +21,7 @@ use iceberg::spec::{Snapshot, SnapshotRef};
 use iceberg::table::Table;
 use uuid::Uuid;
 
+pub(super) use self::branch::{Branch, PREFIX as BRANCH_PREFIX, fast_forward};
 pub(super) use self::manifests::{Merging, mergeable};
 use self::snapshot::Produced;
 pub(super) use self::snapshot::{
@@ -81,7 +83,10 @@ pub(super) struct Part {
     pub(super) op: SnapshotOp,
     /// The run on behalf of which it is done.
     pub(super) run: String,
-    done: Option<Committed>,
+    /// The branch that gets it; `main` when `None`.
+    pub(super) branch: Option<Branch>,
+    /// What became of it.
+    pub(super) done: Option<Committed>,
 }
 
 impl Part {
@@ -91,6 +96,7 @@ impl Part {
             target,
             op,
             run,
+            branch: None,
             done: None,
         }
     }
@@ -100,13 +106,28 @@ impl Part {
         let now = catalog.load(self.target.id()).await?;
         if let Some(metadata) = now.as_ref().map(Table::metadata) {
             if let Some(snapshot) = history::committed(metadata, &self.run) {
-                let ours = tries.unknown.contains(&snapshot.snapshot_id());
+                let id = snapshot.snapshot_id();
+                let on_branch = self
+                    .branch
+                    .as_ref()
+                    .is_some_and(|branch| branch.made.contains(&id));
+                let ours = on_branch || tries.unknown.contains(&id);
                 self.done = Some(Committed::of(snapshot, !ours));
                 return Ok(());
             }
             if let Some(snapshot_id) = expired::committed(metadata, &self.run) {
                 self.done = Some(Committed::long_ago(snapshot_id));
                 return Ok(());
+            }
+            if let Some(branch) = &mut self.branch {
+                branch.look(metadata)?;
+                let stands = branch.stands(metadata, &tries.unknown);
+                let stands = stands.and_then(|id| metadata.snapshot_by_id(id));
+                let still = now.as_ref().is_some_and(|now| self.target.is_still(now));
+                if let Some(snapshot) = stands.filter(|_| still) {
+                    self.done = Some(Committed::of(snapshot, false));
+                    return Ok(());
+                }
             }
         }
         if !concerns::none(self.target.base(), now.as_ref(), &self.op).await? {
@@ -120,14 +141,22 @@ impl Part {
 
     fn change(&self, snapshot: Snapshot) -> Change<'_> {
         let target = &self.target;
+        let mut requirements = target.requirements();
+        let updates = match &self.branch {
+            Some(branch) => {
+                requirements.extend(target.base().map(|_| branch.requirement()));
+                branch.updates(target.leading(), snapshot)
+            }
+            None => target.updates(snapshot),
+        };
         Change {
             id: target.id(),
             base: target.base(),
             initial: target.initial(),
             initial_updates: target.initial_updates(),
             file_io: target.file_io(),
-            requirements: target.requirements(),
-            updates: target.updates(snapshot),
+            requirements,
+            updates,
         }
     }
 }
@@ -227,6 +256,9 @@ async fn attempt_once(catalog: &dyn Catalog, parts: &mut [Part], tries: &mut Tri
             let open = parts.iter_mut().filter(|part| part.done.is_none());
             for (part, snapshot) in open.zip(&snapshots) {
                 part.done = Some(Committed::of(snapshot, false));
+                if let Some(branch) = &mut part.branch {
+                    branch.made.push(snapshot.snapshot_id());
+                }
             }
             Ok(())
         }

@@ -101,6 +101,33 @@ impl Target {
         }
     }
 
+    /// The updates of a table that is there that lead to what the commit builds on.
+    pub(super) fn leading(&self) -> &[TableUpdate] {
+        if self.base.is_some() {
+            &self.leading
+        } else {
+            &[]
+        }
+    }
+
+    /// Whether readers see in a table what the commit was made for: it has no other rows, and no other columns.
+    pub(in crate::lake) fn is_still(&self, now: &Table) -> bool {
+        let Some(base) = &self.base else {
+            return current(Some(now)).is_none();
+        };
+        let (was, is) = (base.metadata(), now.metadata());
+        was.uuid() == is.uuid()
+            && current(Some(base)) == current(Some(now))
+            && was.current_schema_id() == is.current_schema_id()
+            && was.default_partition_spec_id() == is.default_partition_spec_id()
+            && was.default_sort_order_id() == is.default_sort_order_id()
+    }
+
+    /// The same target on a table in which readers see what they saw.
+    pub(in crate::lake) fn found_again(&self, now: Table) -> Result<Self> {
+        Self::existing(self.id.clone(), now, self.alterations.clone())
+    }
+
     /// What must hold for the commit.
     pub(super) fn requirements(&self) -> Vec<TableRequirement> {
         let Some(base) = self.base.as_ref().map(Table::metadata) else {
@@ -143,11 +170,7 @@ impl Target {
             snapshot.snapshot_id(),
             SnapshotRetention::branch(None, None, None),
         );
-        let mut updates = if self.base.is_some() {
-            self.leading.clone()
-        } else {
-            Vec::new()
-        };
+        let mut updates = self.leading().to_vec();
         updates.push(TableUpdate::AddSnapshot { snapshot });
         updates.push(TableUpdate::SetSnapshotRef {
             ref_name: MAIN_BRANCH.to_owned(),
@@ -228,7 +251,7 @@ impl Target {
             || (self.alterations.order.is_some() && sorted)
     }
 
-    pub(super) fn moved(&self, message: &str) -> Error {
+    pub(in crate::lake) fn moved(&self, message: &str) -> Error {
         Error::new(ErrorKind::Conflict, message)
             .with("table", &self.id)
             .help("run the pipeline again: it reads the table as it is now")
