@@ -97,7 +97,7 @@ pub(crate) struct LastRead {
 impl LastRead {
     /// One window has to serve all loads that take part. Where they stand at different places, those that have come least
     /// far are served alone, up to where the next of the others stands.
-    fn of(said: Vec<(StepName, Option<Watermark>)>) -> Result<Self> {
+    fn of(said: &[(StepName, Option<Watermark>)]) -> Result<Self> {
         let Some((_, first)) = said.first() else {
             return Ok(Self {
                 from: None,
@@ -152,7 +152,7 @@ pub(crate) async fn last_read(
         let here = said_by(engine, pipeline, (&reader.name, load), step).await?;
         said.push((reader.name.clone(), here));
     }
-    LastRead::of(said)
+    LastRead::of(&said)
 }
 
 async fn said_by(

@@ -140,8 +140,8 @@ impl Survey<'_> {
         let renames = &load.renamed_from;
         self.each(step, Word::RenamedFrom, renames.keys(), |new| {
             let one = renames.get(new).map(|old| (new.clone(), old.clone()));
-            let renamed = table.renamed(rows, &one.into_iter().collect());
-            renamed.map(|_| ())
+            let told = table.renamed(rows, &one.into_iter().collect());
+            told.map(|_| ())
         })
     }
 
