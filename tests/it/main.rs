@@ -19,6 +19,7 @@ mod crash_matrix;
 mod create_only;
 mod database;
 mod dedupe;
+mod eight_writers;
 mod estate;
 mod evolution;
 mod evolution_edges;
