@@ -244,7 +244,7 @@ fn holds_all(
 /// Each run that committed has one snapshot.
 fn history_tells_all(scene: &Scene, namespace: &str, commits: u64) {
     let table = format!("{namespace}.t");
-    let told = scene.good(&["history", &table, "--format", "json"]);
+    let told = scene.good(&["history", &table, "--format", "json", "--limit", "1000"]);
     let told: Vec<Value> = serde_json::from_str(&told).unwrap();
     let mut runs: Vec<&str> = told.iter().filter_map(|one| one["run"].as_str()).collect();
     let all = runs.len() as u64;

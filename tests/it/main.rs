@@ -35,6 +35,8 @@ mod maintain_files;
 mod memory;
 mod merge;
 mod merge_edges;
+#[cfg(debug_assertions)]
+mod model;
 mod one_load;
 mod partitions;
 mod place;
