@@ -106,12 +106,12 @@ impl Dice {
         }
     }
 
-    pub(super) fn cut(&mut self) -> Cut {
-        match self.below(6) {
-            0 | 1 => vec![],
-            2 => vec![Part::Identity],
-            3 => vec![Part::Truncate(25)],
-            4 => vec![Part::Bucket(3)],
+    /// How files are cut, if they are.
+    fn cut(&mut self) -> Cut {
+        match self.below(4) {
+            0 => vec![Part::Identity],
+            1 => vec![Part::Truncate(25)],
+            2 => vec![Part::Bucket(3)],
             _ => vec![Part::Identity, Part::Truncate(100)],
         }
     }
@@ -133,7 +133,7 @@ impl Dice {
             rows: vec![],
             key: "id".to_owned(),
             part: "part".to_owned(),
-            cut: self.cut(),
+            cut: if self.chance(30) { vec![] } else { self.cut() },
             mixed: false,
         }
     }
@@ -191,17 +191,9 @@ impl Dice {
             let place = (!free.is_empty()).then(|| dice.below(free.len()))?;
             Some(free.remove(place).to_owned())
         };
-        if self.chance(15)
-            && let Some(new) = new_name(self)
-        {
-            let place = self.below(write.columns.len());
-            let old = std::mem::replace(&mut write.columns[place].name, new.clone());
-            for name in [&mut write.key, &mut write.part] {
-                if *name == old {
-                    name.clone_from(&new);
-                }
-            }
-            write.renamed = Some((new, old));
+        if self.chance(15) {
+            let new = new_name(self);
+            self.rename(write, new);
         }
         if self.chance(20) {
             let place = self.below(write.columns.len());
@@ -228,6 +220,22 @@ impl Dice {
         if self.chance(8) {
             write.cut = self.cut();
         }
+    }
+
+    /// A column gets another name. What files may be cut by gets one that was never there: partitions keep old names.
+    fn rename(&mut self, write: &mut Write, free: Option<String>) {
+        let place = self.below(write.columns.len());
+        let named = &mut write.columns[place].name;
+        let cuts = *named == write.key || *named == write.part;
+        let unique = cuts.then(|| format!("größe_{}", self.0.next() % 1_000_000));
+        let Some(new) = unique.or(free) else { return };
+        let old = std::mem::replace(named, new.clone());
+        for name in [&mut write.key, &mut write.part] {
+            if *name == old {
+                name.clone_from(&new);
+            }
+        }
+        write.renamed = Some((new, old));
     }
 
     /// Rows come without a column, but for those that rows are told apart by.
@@ -371,10 +379,7 @@ impl Write {
     }
 }
 
-/// The order of rows in files; names with spaces cannot stand there.
+/// The order of rows in files.
 fn sorted(name: &str, direction: &str) -> String {
-    if name.contains(' ') {
-        return String::new();
-    }
     format!(", sort_by: [\"{name}{direction}\"]")
 }
