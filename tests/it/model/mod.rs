@@ -18,7 +18,7 @@ use self::world::World;
 use crate::place::Place;
 use crate::services;
 
-const STEPS: u64 = 40;
+const STEPS: u64 = 24;
 /// So many steps after each other until the other readers are asked.
 const READERS: u64 = 12;
 
@@ -50,6 +50,6 @@ fn a_table_holds_what_the_model_says() {
 #[test]
 fn on_a_rest_catalog_with_the_files_in_s3() {
     if let Some(place) = Place::rest() {
-        lives(place, &services::fresh_schema(), 3);
+        lives(place, &services::fresh_schema(), 4);
     }
 }
