@@ -264,9 +264,14 @@ fn a_conflict_has_its_own_code_and_the_same_command_again_does_it() {
     appending.rows([(1, 1)].into_iter());
     appending.scene.good(&["run", "d/p"]);
     replacing.rows([(2, 2)].into_iter());
-    let mut appends = 1;
+    let appended = || {
+        let count = "SELECT count(*) FROM d.t WHERE id = 1";
+        let count = replacing.scene.query(count);
+        count[0].parse::<u64>().unwrap()
+    };
     // However long an append takes here, one of these delays outlasts it.
     for seconds in [2, 10, 60] {
+        let before = appended();
         let fault = format!("commit.swap.before=delay:{seconds}s,trace");
         let mut replace = services::lakewright()
             .args(["run", "d/p"])
@@ -281,21 +286,18 @@ fn a_conflict_has_its_own_code_and_the_same_command_again_does_it() {
             assert!(told.read_line(&mut said).unwrap() > 0, "{said}");
         }
         appending.scene.good(&["run", "d/p"]);
-        appends += 1;
         told.read_to_string(&mut said).unwrap();
-        if replace.wait().unwrap().success() {
-            appends = 1;
+        let ended = replace.wait().unwrap();
+        if ended.success() {
             continue;
         }
+        assert_eq!(ended.code(), Some(CONFLICT), "{said}");
         assert!(
             said.contains("the table was changed by somebody else"),
             "{said}"
         );
         assert!(said.contains("run the pipeline again"), "{said}");
-        let count = replacing
-            .scene
-            .query("SELECT count(*) FROM d.t WHERE id = 1");
-        assert_eq!(count, [appends.to_string()]);
+        assert_eq!(appended(), before + 1);
         replacing.scene.good(&["run", "d/p"]);
         assert_eq!(replacing.scene.query("SELECT * FROM d.t"), ["2,2"]);
         return;

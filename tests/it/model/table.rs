@@ -161,7 +161,9 @@ impl Table {
             for place in (0..self.columns.len()).rev() {
                 if comes(&self.columns[place].name).is_none() {
                     self.columns.remove(place);
-                    self.rows.iter_mut().for_each(|row| drop(row.remove(place)));
+                    for row in &mut self.rows {
+                        row.remove(place);
+                    }
                 }
             }
         }
@@ -173,7 +175,9 @@ impl Table {
         for column in &write.columns {
             if self.place(&column.name).is_none() {
                 self.columns.push(column.clone());
-                self.rows.iter_mut().for_each(|row| row.push(String::new()));
+                for row in &mut self.rows {
+                    row.push(String::new());
+                }
             }
         }
         if write.reorder {

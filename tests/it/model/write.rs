@@ -287,7 +287,7 @@ impl Dice {
 }
 
 /// Whether the partition of a row is known here.
-fn known(cut: &Cut) -> bool {
+fn known(cut: &[Part]) -> bool {
     !cut.is_empty() && cut.iter().all(|part| !matches!(part, Part::Bucket(_)))
 }
 
