@@ -164,11 +164,11 @@ fn every_row_is_there_once(place: &Place, namespace: &str) {
     shared.write("project.yaml", &project);
     let writer = |number, mode: &str| Writer::new(&shared, place, namespace, number, mode);
     let appenders: Vec<Writer> = (0..APPENDERS).map(|n| writer(n, "append")).collect();
-    let merges = MERGERS.iter().zip(APPENDERS..).map(|(write, number)| {
+    let all = MERGERS.iter().zip(APPENDERS..).map(|(write, number)| {
         let mode = format!("{{ merge: {{ key: [id], write: {write} }} }}");
         writer(number, &mode)
     });
-    let mergers: Vec<Writer> = merges.collect();
+    let mergers: Vec<Writer> = all.collect();
     let keeper = writer(APPENDERS + MERGERS.len() as u64, "append");
     mergers[0].rows((0..SHARED).map(|id| (id, 0)));
     mergers[0].scene.good(&["run", "d/p"]);

@@ -197,7 +197,7 @@ impl Table {
             self.columns = order;
         }
         if self.cut != write.cut {
-            self.cut = write.cut.clone();
+            self.cut.clone_from(&write.cut);
             self.mixed = true;
         }
     }
