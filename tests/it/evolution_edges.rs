@@ -145,6 +145,58 @@ fn a_column_that_files_are_found_by_is_not_dropped() {
 }
 
 #[test]
+fn partitions_by_columns_with_any_letters_can_be_read() {
+    for cut in [
+        "größe",
+        "'bucket(3, größe)'",
+        "'truncate(10, größe)', größe",
+    ] {
+        let case = Case::embedded();
+        let layout = format!("partition_by: [{cut}]");
+        let columns = "id: long, größe: long";
+        case.load(columns, &format!("mode: append, {layout}"), "1,10 2,20");
+        case.load(columns, &format!("{BY_ID}, {layout}"), "2,30 3,10");
+        case.holds("1,10 2,30 3,10");
+    }
+}
+
+#[test]
+fn a_column_does_not_get_the_name_of_partitions_of_another() {
+    let case = Case::embedded();
+    case.load(
+        "id: long, a: long, b: long",
+        "mode: append, partition_by: [a, 'bucket(3, id)']",
+        "1,2,3",
+    );
+    case.load(
+        "id: long, c: long, b: long",
+        "mode: append, renamed_from: { c: a }",
+        "2,3,4",
+    );
+    for (columns, how) in [
+        (
+            "id: long, c: long, a: long",
+            "mode: append, renamed_from: { a: b }",
+        ),
+        ("id: long, c: long, b: long, a: long", "mode: append"),
+        (
+            "id: long, c: long, b: long, id_bucket_3: long",
+            "mode: append",
+        ),
+    ] {
+        let told = case.refused(columns, how, "");
+        assert!(told.contains("have that name"), "{told}");
+    }
+    // It may be called so again.
+    case.load(
+        "id: long, a: long, b: long",
+        "mode: append, renamed_from: { a: c }",
+        "3,4,5",
+    );
+    case.holds("1,2,3 2,3,4 3,4,5");
+}
+
+#[test]
 fn rows_at_the_edge_of_an_increment_are_known_under_their_new_names() {
     let setup = "CREATE TABLE t (id bigint, at timestamptz); INSERT INTO t VALUES (1, '2026-01-01Z'), (2, '2026-01-02Z')";
     let Some(mut database) = Database::new(setup) else {

@@ -23,6 +23,7 @@ mod daemon;
 mod database;
 mod dedupe;
 mod doctor;
+mod eight_writers;
 mod estate;
 mod evolution;
 mod evolution_edges;
@@ -39,6 +40,8 @@ mod maintain_files;
 mod memory;
 mod merge;
 mod merge_edges;
+#[cfg(debug_assertions)]
+mod model;
 mod named_columns;
 mod one_load;
 mod partitions;

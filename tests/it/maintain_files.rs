@@ -289,3 +289,16 @@ async fn orphans_in_s3_are_told_from_what_the_table_reaches() {
     assert_eq!(done.files, 0, "what was committed since is no orphan");
     case.readers_agree();
 }
+
+#[test]
+fn an_order_by_a_column_that_the_next_run_makes_is_no_reason_to_fail() {
+    let case = Kept::embedded("{ compact: { min_files: 2 } }");
+    case.appends(", sort_by: [id desc]");
+    case.load_each(1..=3);
+    case.appends(", sort_by: [number], renamed_from: { number: id }");
+    let done = case.maintain(&["--only", "compact"]);
+    assert_eq!(done["t compact"]["into_files"], 1, "{done:?}");
+    if let Some(seen) = case.seen("t") {
+        assert_eq!(seen.data(), [[3, 2, 1]], "as the table itself says");
+    }
+}

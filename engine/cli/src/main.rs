@@ -17,6 +17,11 @@ use std::time::Duration;
 use command::Invocation;
 use exit::{Exit, Failure};
 
+/// The system's own keeps what threads have freed: in a merge as much again as queries may have. How soon this one gives
+/// it back is in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long the runtime may take to end threads that are in the middle of a blocking call.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 

@@ -40,6 +40,7 @@ pub(super) fn asked(metadata: &TableMetadata, request: &StageRequest) -> Result<
         ..Alterations::default()
     };
     let columns = alterations.columns.as_ref().unwrap_or(current);
+    partition::require_free_names(metadata, columns)?;
     if !request.partition_by.is_empty() {
         let written = partition::partition_spec(&request.partition_by, columns)?;
         let same = partition::is_cut_by(metadata.default_partition_spec(), &written);

@@ -1,9 +1,11 @@
 //! Reads `partition_by` and `sort_by`: `month(visit_date)`, `bucket(16, id)`, `visit_date desc`.
 
+use std::fmt::Write as _;
+
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{
     NestedFieldRef, NullOrder, PartitionField, PartitionSpec, Schema, SortDirection, SortField,
-    SortOrder, Transform, Type, UnboundPartitionSpec,
+    SortOrder, TableMetadata, Transform, Type, UnboundPartitionSpec,
 };
 
 /// How tables may be cut, for messages.
@@ -178,8 +180,10 @@ fn column<'a>(schema: &'a Schema, name: &str, text: &str) -> Result<&'a NestedFi
     })
 }
 
-/// The name of a partition field, as Spark and `PyIceberg` give it.
+/// The name of a partition field, as Spark and `PyIceberg` give it, but with letters that manifests can have: one of
+/// others is written and cannot be read again.
 fn field_name(transform: Transform, column: &str) -> String {
+    let column = &avro_name(column);
     match transform {
         Transform::Year => format!("{column}_year"),
         Transform::Month => format!("{column}_month"),
@@ -189,6 +193,69 @@ fn field_name(transform: Transform, column: &str) -> String {
         Transform::Truncate(width) => format!("{column}_trunc_{width}"),
         _ => column.to_owned(),
     }
+}
+
+/// A name as Avro takes it: other characters become `_xF6`, as they do for Iceberg's other writers.
+fn avro_name(name: &str) -> String {
+    let mut fitting = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '0'..='9' if fitting.is_empty() => {
+                fitting.push('_');
+                fitting.push(character);
+            }
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => fitting.push(character),
+            other => {
+                let _ = write!(fitting, "_x{:X}", u32::from(other));
+            }
+        }
+    }
+    fitting
+}
+
+/// Refuses to write files whose partitions have names that manifests cannot have: others may have made such a table.
+pub(super) fn require_names(spec: &PartitionSpec) -> Result<()> {
+    let mut fields = spec.fields().iter();
+    match fields.find(|field| avro_name(&field.name) != field.name) {
+        None => Ok(()),
+        Some(field) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the table has partitions by the name of `{}`, which cannot be written", field.name),
+        )
+        .help("rename the partition field so that it has only letters from a to z, digits and `_`, and begins with no digit")),
+    }
+}
+
+/// Refuses columns that get the name of partitions of another column, which Iceberg does not allow.
+pub(super) fn require_free_names(metadata: &TableMetadata, columns: &Schema) -> Result<()> {
+    let known = |name: &str| {
+        metadata
+            .schemas_iter()
+            .any(|one| one.field_by_name(name).is_some())
+    };
+    let now = metadata.default_partition_spec().spec_id();
+    for spec in metadata.partition_specs_iter() {
+        for cut in spec.fields() {
+            let Some(column) = columns.field_by_name(&cut.name) else {
+                continue;
+            };
+            let own = column.id == cut.source_id && cut.transform == Transform::Identity;
+            if !own && (spec.spec_id() == now || !known(&cut.name)) {
+                let of = columns
+                    .name_by_field_id(cut.source_id)
+                    .unwrap_or("another column");
+                return Err(Error::new(
+                    ErrorKind::InvalidData,
+                    format!(
+                        "no column can be named `{}`: the partitions by `{of}` have that name",
+                        cut.name
+                    ),
+                )
+                .help("give the column another name in a transform"));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -248,6 +315,17 @@ mod tests {
             let error = partition_spec(&written(&[text]), &schema()).unwrap_err();
             assert!(error.message().contains(text), "{error}");
             assert!(error.help_text().is_some());
+        }
+    }
+
+    #[test]
+    fn partitions_have_names_that_manifests_can_have() {
+        for (column, name) in [
+            ("größe", "gr_xF6_xDFe_bucket_3"),
+            ("2nd one", "_2nd_x20one_bucket_3"),
+            ("id", "id_bucket_3"),
+        ] {
+            assert_eq!(field_name(Transform::Bucket(3), column), name);
         }
     }
 

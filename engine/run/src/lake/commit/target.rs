@@ -18,7 +18,7 @@ use crate::lake::catalog::{Draft, table};
 use crate::lake::failure::failed;
 use crate::lake::history;
 use crate::lake::id::TableId;
-use crate::lake::partition::is_cut_by;
+use crate::lake::partition::{is_cut_by, require_names};
 
 /// The table a stage writes for.
 pub(in crate::lake) struct Target {
@@ -54,6 +54,8 @@ impl Target {
     ) -> Result<Self> {
         let (metadata, leading) =
             lead(base.metadata(), &alterations).map_err(|error| error.with("table", &id))?;
+        require_names(metadata.default_partition_spec())
+            .map_err(|error| error.with("table", &id))?;
         Ok(Self {
             id,
             file_io: base.file_io().clone(),

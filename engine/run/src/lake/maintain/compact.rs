@@ -101,11 +101,11 @@ impl Lake {
         let metadata = iceberg.metadata();
         require_format(metadata, id)?;
         let columns = metadata.current_schema();
-        let sort = if rules.sort_by.is_empty() {
-            by_columns(metadata.default_sort_order(), columns)
-        } else {
-            partition::sort_order(&rules.sort_by, columns)?
-        };
+        let own = || by_columns(metadata.default_sort_order(), columns);
+        let written = !rules.sort_by.is_empty();
+        let written = written.then(|| partition::sort_order(&rules.sort_by, columns));
+        // The next load may be the one that makes a column, or gives it this name.
+        let sort = written.and_then(Result::ok).unwrap_or_else(own);
         let first = sort.fields.first();
         let first = first.and_then(|field| columns.name_by_field_id(field.source_id));
         let order: Vec<String> = first.map(str::to_owned).into_iter().collect();
