@@ -1,0 +1,40 @@
+//! What the Python clients are told: each script runs with python-tds and with Microsoft's ODBC driver.
+
+use super::Bench;
+
+const CLIENTS: [&str; 2] = ["pytds", "odbc"];
+
+fn with_each_client(script: &str) {
+    for client in CLIENTS {
+        let Some(bench) = Bench::start(|_| {}) else { return };
+        if bench.python(script, &[client]).is_none() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn clients_log_in_and_read_what_they_wrote() {
+    with_each_client("basics.py");
+}
+
+#[test]
+fn clients_agree_on_every_value_of_every_type() {
+    let Some(bench) = Bench::start(|_| {}) else { return };
+    bench.python("types.py", &[]);
+}
+
+#[test]
+fn the_catalogue_tells_of_tables_keys_and_columns() {
+    with_each_client("inspection.py");
+}
+
+#[test]
+fn a_snapshot_stays_what_it_was_and_conflicts_are_told() {
+    with_each_client("transactions.py");
+}
+
+#[test]
+fn changes_are_tracked_commit_by_commit() {
+    with_each_client("change_tracking.py");
+}
