@@ -31,7 +31,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Tls {
     pub(crate) fn new(kind: Certificate) -> Result<Self, Failure> {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.not_before = date_time_ymd(2015, 1, 1);
         params.not_after = match kind {
             Certificate::SelfSigned => date_time_ymd(2099, 1, 1),
@@ -49,10 +50,16 @@ impl Tls {
     }
 }
 
-fn config(versions: &[&'static SupportedProtocolVersion], certificate: CertificateDer<'static>, key: &KeyPair) -> Result<ServerConfig, Failure> {
+fn config(
+    versions: &[&'static SupportedProtocolVersion],
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+) -> Result<ServerConfig, Failure> {
     let key = PrivateKeyDer::try_from(key.serialize_der())?;
-    Ok(ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?)
+    Ok(
+        ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)?,
+    )
 }

@@ -13,7 +13,10 @@ use crate::faults::{Fault, error_of};
 use crate::server::Shared;
 use crate::session::{Attention, Session};
 use crate::sql::bind::Facts;
-use crate::wire::{Agreed, Environment, Kind, Login, Message, PacketWriter, Prelogin, Reply, Wrapped, broken, read_message};
+use crate::wire::{
+    Agreed, Environment, Kind, Login, Message, PacketWriter, Prelogin, Reply, Wrapped, broken,
+    read_message,
+};
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
@@ -33,7 +36,8 @@ const WAITING: usize = 4;
 pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, spid: u16) -> Result<()> {
     tcp.set_nodelay(true).map_err(|error| broken(&error))?;
     let mut first = [0];
-    let strict = tcp.peek(&mut first).await.map_err(|error| broken(&error))? == 1 && first == [TLS_HANDSHAKE];
+    let strict = tcp.peek(&mut first).await.map_err(|error| broken(&error))? == 1
+        && first == [TLS_HANDSHAKE];
     let mut stream: Stream = if strict {
         let acceptor = TlsAcceptor::from(Arc::clone(&shared.tls.strict));
         Box::new(acceptor.accept(tcp).await.map_err(|error| broken(&error))?)
@@ -48,9 +52,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, spid: u16) -> Res
     }
     let hello = Prelogin::read(&hello.bytes)?;
     let answer = hello.answer(shared.encryption, strict);
-    stream.write_all(&answer).await.map_err(|error| broken(&error))?;
+    stream
+        .write_all(&answer)
+        .await
+        .map_err(|error| broken(&error))?;
     stream.flush().await.map_err(|error| broken(&error))?;
-    let agreed = if strict { Agreed::Nothing } else { hello.agree(shared.encryption) };
+    let agreed = if strict {
+        Agreed::Nothing
+    } else {
+        hello.agree(shared.encryption)
+    };
     let Some((login, stream)) = encrypted_login(&shared, stream, agreed).await? else {
         return Ok(());
     };
@@ -68,15 +79,27 @@ pub(crate) async fn serve(shared: Arc<Shared>, tcp: TcpStream, spid: u16) -> Res
 }
 
 /// The login message, and the stream as it goes on after it.
-async fn encrypted_login(shared: &Shared, mut stream: Stream, agreed: Agreed) -> Result<Option<(Message, Stream)>> {
+async fn encrypted_login(
+    shared: &Shared,
+    mut stream: Stream,
+    agreed: Agreed,
+) -> Result<Option<(Message, Stream)>> {
     if agreed == Agreed::Nothing {
         let login = read_message(&mut stream).await?;
-        return Ok(login.filter(|login| login.kind == Kind::Login).map(|login| (login, stream)));
+        return Ok(login
+            .filter(|login| login.kind == Kind::Login)
+            .map(|login| (login, stream)));
     }
     let acceptor = TlsAcceptor::from(Arc::clone(&shared.tls.wrapped));
-    let mut tls = acceptor.accept(Wrapped::new(stream)).await.map_err(|error| broken(&error))?;
+    let mut tls = acceptor
+        .accept(Wrapped::new(stream))
+        .await
+        .map_err(|error| broken(&error))?;
     tls.get_mut().0.unwrap_from_now();
-    let Some(login) = read_message(&mut tls).await?.filter(|login| login.kind == Kind::Login) else {
+    let Some(login) = read_message(&mut tls)
+        .await?
+        .filter(|login| login.kind == Kind::Login)
+    else {
         return Ok(None);
     };
     if agreed == Agreed::Everything {
@@ -88,7 +111,13 @@ async fn encrypted_login(shared: &Shared, mut stream: Stream, agreed: Agreed) ->
 }
 
 /// Checks the login and answers it. `None` where it was refused.
-async fn begin(shared: Arc<Shared>, login: Login, mut reply: Reply, spid: u16, strict: bool) -> Result<Option<Session>> {
+async fn begin(
+    shared: Arc<Shared>,
+    login: Login,
+    mut reply: Reply,
+    spid: u16,
+    strict: bool,
+) -> Result<Option<Session>> {
     if let Some(refusal) = refusal(&shared, &login) {
         return refuse(&mut reply, &refusal).await;
     }
@@ -104,7 +133,9 @@ async fn begin(shared: Arc<Shared>, login: Login, mut reply: Reply, spid: u16, s
         _ => {}
     }
     let mut postgres = PgConnection::connect(&shared.postgres).await?;
-    let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut postgres).await?;
+    let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut postgres)
+        .await?;
     let facts = Facts {
         login: login.user.clone(),
         spid: i64::from(spid),
@@ -113,22 +144,46 @@ async fn begin(shared: Arc<Shared>, login: Login, mut reply: Reply, spid: u16, s
         ..Facts::default()
     };
     let mut session = Session::new(shared, postgres, process, reply, facts);
-    let database = if login.database.is_empty() { session.shared.home.clone() } else { login.database.clone() };
+    let database = if login.database.is_empty() {
+        session.shared.home.clone()
+    } else {
+        login.database.clone()
+    };
     if session.use_database(&database).await.is_err() {
-        let refusal = SqlError::new(4060, 11, format!("Cannot open database \"{database}\" requested by the login. The login failed."));
+        let refusal = SqlError::new(
+            4060,
+            11,
+            format!(
+                "Cannot open database \"{database}\" requested by the login. The login failed."
+            ),
+        );
         session.reply.error(&refusal);
-        let failed = SqlError::new(18456, 14, format!("Login failed for user '{}'.", login.user));
+        let failed = SqlError::new(
+            18456,
+            14,
+            format!("Login failed for user '{}'.", login.user),
+        );
         return refuse(&mut session.reply, &failed).await;
     }
     session.home = session.facts.database_name.clone();
     let reply = &mut session.reply;
-    let size = if login.packet_size == 0 { FIRST_PACKET_SIZE } else { login.packet_size.clamp(512, 32_767) };
+    let size = if login.packet_size == 0 {
+        FIRST_PACKET_SIZE
+    } else {
+        login.packet_size.clamp(512, 32_767)
+    };
     reply.environment(&Environment::Collation);
     reply.environment(&Environment::Language);
     reply.info(5703, "Changed language setting to us_english.");
     reply.login_ack(version(&login, strict));
-    reply.environment(&Environment::PacketSize { new: size, old: FIRST_PACKET_SIZE });
-    let known = login.features.iter().filter(|feature| **feature == UTF8_SUPPORT);
+    reply.environment(&Environment::PacketSize {
+        new: size,
+        old: FIRST_PACKET_SIZE,
+    });
+    let known = login
+        .features
+        .iter()
+        .filter(|feature| **feature == UTF8_SUPPORT);
     reply.features(&known.map(|feature| (*feature, vec![1])).collect::<Vec<_>>());
     reply.done(crate::wire::Command::Other, None);
     reply.finish().await?;
@@ -137,15 +192,30 @@ async fn begin(shared: Arc<Shared>, login: Login, mut reply: Reply, spid: u16, s
 }
 
 fn version(login: &Login, strict: bool) -> u32 {
-    if strict { TDS_8 } else { login.tds_version.min(TDS_7_4) }
+    if strict {
+        TDS_8
+    } else {
+        login.tds_version.min(TDS_7_4)
+    }
 }
 
 fn refusal(shared: &Shared, login: &Login) -> Option<SqlError> {
     if login.tds_version < TDS_7_3 && login.tds_version != TDS_8 {
-        return Some(SqlError::new(17_828, 20, "The version of TDS is too old: 7.3 is the first that is spoken here."));
+        return Some(SqlError::new(
+            17_828,
+            20,
+            "The version of TDS is too old: 7.3 is the first that is spoken here.",
+        ));
     }
-    let known = !login.integrated && login.user == shared.login.0 && login.password == shared.login.1;
-    (!known).then(|| SqlError::new(18456, 14, format!("Login failed for user '{}'.", login.user)))
+    let known =
+        !login.integrated && login.user == shared.login.0 && login.password == shared.login.1;
+    (!known).then(|| {
+        SqlError::new(
+            18456,
+            14,
+            format!("Login failed for user '{}'.", login.user),
+        )
+    })
 }
 
 async fn refuse(reply: &mut Reply, error: &SqlError) -> Result<Option<Session>> {
@@ -171,7 +241,11 @@ async fn converse(mut session: Session, mut reader: impl AsyncRead + Unpin) -> R
     }
 }
 
-async fn read(reader: &mut (impl AsyncRead + Unpin), sender: mpsc::Sender<Message>, attention: Arc<Attention>) {
+async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    sender: mpsc::Sender<Message>,
+    attention: Arc<Attention>,
+) {
     while let Ok(Some(message)) = read_message(reader).await {
         if message.kind == Kind::Attention {
             attention.ask();

@@ -71,7 +71,11 @@ impl SqlError {
 impl From<sqlx::Error> for SqlError {
     fn from(error: sqlx::Error) -> Self {
         let sqlx::Error::Database(database) = &error else {
-            return Self::new(596, FATAL, format!("Cannot continue the execution: {error}"));
+            return Self::new(
+                596,
+                FATAL,
+                format!("Cannot continue the execution: {error}"),
+            );
         };
         let code = database.code().unwrap_or_default();
         let message = database.message();
@@ -85,7 +89,10 @@ impl From<sqlx::Error> for SqlError {
 
 /// Functions of the `tds` schema raise `T` and the number, and word the message themselves.
 fn of_postgres(code: &str, message: &str, constraint: &str) -> SqlError {
-    if let Some(number) = code.strip_prefix('T').and_then(|digits| digits.parse().ok()) {
+    if let Some(number) = code
+        .strip_prefix('T')
+        .and_then(|digits| digits.parse().ok())
+    {
         return SqlError::new(number, STATEMENT, message);
     }
     let (number, class, message) = match code {

@@ -49,7 +49,10 @@ impl Fault {
         let error = i32::try_from(number).ok()?;
         Some(match name {
             "drop after rows" => Self::DropAfterRows(u64::from(number)),
-            "error" => Self::Error { number: error, text: text.to_owned() },
+            "error" => Self::Error {
+                number: error,
+                text: text.to_owned(),
+            },
             "drop in handshake" => Self::DropInHandshake,
             "drop in login" => Self::DropInLogin,
             "refuse login" => Self::RefuseLogin(error),
@@ -110,11 +113,19 @@ impl Faults {
         if !sql.starts_with("SELECT") && !sql.starts_with("WITH") {
             return None;
         }
-        self.take(|fault| matches!(fault, Fault::DropAfterRows(_) | Fault::ErrorAfterRows { .. })).map(AtRow)
+        self.take(|fault| {
+            matches!(
+                fault,
+                Fault::DropAfterRows(_) | Fault::ErrorAfterRows { .. }
+            )
+        })
+        .map(AtRow)
     }
 
     pub(crate) fn for_batch(&self, batch: &str) -> Option<SqlError> {
-        match self.take(|fault| matches!(fault, Fault::Error { text, .. } if batch.contains(text.as_str()))) {
+        match self.take(
+            |fault| matches!(fault, Fault::Error { text, .. } if batch.contains(text.as_str())),
+        ) {
             Some(Fault::Error { number, .. }) => Some(error_of(number)),
             _ => None,
         }
@@ -141,15 +152,39 @@ impl Faults {
 /// An error with the words and the severity that SQL Server gives it.
 pub(crate) fn error_of(number: i32) -> SqlError {
     let (class, text) = match number {
-        1205 => (13, "Transaction (Process ID 60) was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction."),
-        3960 => (16, "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access the table directly or indirectly in the database to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement."),
-        4060 => (11, "Cannot open database requested by the login. The login failed."),
+        1205 => (
+            13,
+            "Transaction (Process ID 60) was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.",
+        ),
+        3960 => (
+            16,
+            "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access the table directly or indirectly in the database to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement.",
+        ),
+        4060 => (
+            11,
+            "Cannot open database requested by the login. The login failed.",
+        ),
         18456 => (14, "Login failed for user."),
-        18401 => (14, "Login failed for user. Reason: Server is in script upgrade mode. Only administrator can connect at this time."),
-        17142 => (14, "SQL Server service has been paused. No new connections will be allowed."),
-        983 => (14, "Unable to access availability database because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later."),
-        40613 => (17, "Database is not currently available. Please retry the connection later."),
-        701 => (17, "There is insufficient system memory in resource pool 'default' to run this query."),
+        18401 => (
+            14,
+            "Login failed for user. Reason: Server is in script upgrade mode. Only administrator can connect at this time.",
+        ),
+        17142 => (
+            14,
+            "SQL Server service has been paused. No new connections will be allowed.",
+        ),
+        983 => (
+            14,
+            "Unable to access availability database because the database replica is not in the PRIMARY or SECONDARY role. Connections to an availability database is permitted only when the database replica is in the PRIMARY or SECONDARY role. Try the operation again later.",
+        ),
+        40613 => (
+            17,
+            "Database is not currently available. Please retry the connection later.",
+        ),
+        701 => (
+            17,
+            "There is insufficient system memory in resource pool 'default' to run this query.",
+        ),
         6005 => (20, "SHUTDOWN is in progress."),
         _ => (16, "An error that a script asked for."),
     };

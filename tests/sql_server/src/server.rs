@@ -61,7 +61,9 @@ impl Shared {
     /// Lets PostgreSQL give up what this process of it does.
     pub(crate) async fn cancel(&self, process: i32) -> Result<()> {
         let mut postgres = PgConnection::connect(&self.postgres).await?;
-        postgres.execute(format!("SELECT pg_cancel_backend({process})").as_str()).await?;
+        postgres
+            .execute(format!("SELECT pg_cancel_backend({process})").as_str())
+            .await?;
         postgres.close().await?;
         Ok(())
     }
@@ -84,20 +86,31 @@ struct Own {
 impl Server {
     /// Listens. What PostgreSQL keeps for it is made, unless it is there.
     pub async fn start(options: Options) -> std::result::Result<Self, Failure> {
-        catalog::prepare(&options.postgres, &options.databases).await.map_err(|error| error.message)?;
+        catalog::prepare(&options.postgres, &options.databases)
+            .await
+            .map_err(|error| error.message)?;
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             postgres: options.postgres,
             login: options.login,
-            home: options.databases.first().cloned().unwrap_or_else(|| "master".to_owned()),
+            home: options
+                .databases
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "master".to_owned()),
             encryption: options.encryption,
             tls: Tls::new(options.certificate)?,
             faults: Faults::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, tasks, own: None })
+        Ok(Self {
+            address,
+            shared,
+            tasks,
+            own: None,
+        })
     }
 
     /// A server with a database of its own in the PostgreSQL of `options`, which [`stop`](Self::stop) drops.
@@ -105,14 +118,25 @@ impl Server {
         let maintenance = options.postgres.clone();
         let database = format!("tds_{}", uuid::Uuid::new_v4().simple());
         let mut postgres = PgConnection::connect(&maintenance).await?;
-        postgres.execute(format!("CREATE DATABASE {database}").as_str()).await?;
+        postgres
+            .execute(format!("CREATE DATABASE {database}").as_str())
+            .await?;
         postgres.close().await?;
         let (server, query) = maintenance.split_once('?').unwrap_or((&maintenance, ""));
-        let (server, _) = server.rsplit_once('/').ok_or("the URL of PostgreSQL names no database")?;
-        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let (server, _) = server
+            .rsplit_once('/')
+            .ok_or("the URL of PostgreSQL names no database")?;
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{query}")
+        };
         options.postgres = format!("{server}/{database}{query}");
         let mut started = Self::start(options).await?;
-        started.own = Some(Own { maintenance, database });
+        started.own = Some(Own {
+            maintenance,
+            database,
+        });
         Ok(started)
     }
 
@@ -146,7 +170,9 @@ impl Server {
         self.tasks.shutdown().await;
         if let Some(own) = self.own {
             let mut postgres = PgConnection::connect(&own.maintenance).await?;
-            postgres.execute(format!("DROP DATABASE {} WITH (FORCE)", own.database).as_str()).await?;
+            postgres
+                .execute(format!("DROP DATABASE {} WITH (FORCE)", own.database).as_str())
+                .await?;
             postgres.close().await?;
         }
         Ok(())

@@ -243,16 +243,22 @@ CREATE FUNCTION tds.units(value text) RETURNS integer IMMUTABLE STRICT LANGUAGE 
     SELECT length(value) * 2 - length(regexp_replace(value, '[\U00010000-\U0010FFFF]', '', 'g'))
 $$;
 
+CREATE FUNCTION tds.pad_units(value text, width integer) RETURNS text IMMUTABLE STRICT LANGUAGE sql AS $$
+    SELECT rpad(value, width - tds.units(value) + length(value))
+$$;
+
 -- Blanks at the end are cut without a word; anything else does not fit.
 CREATE FUNCTION tds.fit(value text, most integer, wide boolean) RETURNS text IMMUTABLE STRICT LANGUAGE plpgsql AS $$
+DECLARE
+    kept text := rtrim(value, ' ');
 BEGIN
     IF octet_length(value) <= most OR (CASE WHEN wide THEN tds.units(value) ELSE length(value) END) <= most THEN
         RETURN value;
     END IF;
-    IF length(rtrim(value, ' ')) > most THEN
+    IF (CASE WHEN wide THEN tds.units(kept) ELSE length(kept) END) > most THEN
         PERFORM tds.fail(2628, 'String or binary data would be truncated. Truncated value: ''' || left(value, most) || '''.');
     END IF;
-    RETURN left(value, most);
+    RETURN CASE WHEN wide THEN tds.pad_units(kept, most) ELSE rpad(kept, most) END;
 END $$;
 
 CREATE FUNCTION tds.fit_bytes(value bytea, most integer) RETURNS bytea IMMUTABLE STRICT LANGUAGE plpgsql AS $$

@@ -95,7 +95,9 @@ pub(crate) fn same(left: &str, right: &str) -> bool {
 
 impl Catalog {
     pub(crate) fn database(&self, name: &str) -> Option<&Database> {
-        self.databases.iter().find(|database| same(&database.name, name))
+        self.databases
+            .iter()
+            .find(|database| same(&database.name, name))
     }
 
     pub(crate) fn database_of(&self, id: i32) -> Result<&Database> {
@@ -128,7 +130,8 @@ impl Catalog {
     }
 
     pub(crate) fn table(&self, name: &Name, current: i32) -> Result<&Table> {
-        self.find(name, current).ok_or_else(|| SqlError::no_object(&name.join(".")))
+        self.find(name, current)
+            .ok_or_else(|| SqlError::no_object(&name.join(".")))
     }
 
     /// Reads it again if it has changed, with the eyes of the session's transaction.
@@ -202,10 +205,19 @@ async fn columns(postgres: &mut PgConnection, tables: &mut [Table]) -> Result<()
             continue;
         };
         let (name, type_name): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        let small = |at| row.try_get::<i16, _>(at).map(|n| u8::try_from(n).unwrap_or(0));
+        let small = |at| {
+            row.try_get::<i16, _>(at)
+                .map(|n| u8::try_from(n).unwrap_or(0))
+        };
         let collation: Option<String> = row.try_get(7)?;
-        let sql_type = SqlType::of_catalog(&type_name, row.try_get(4)?, small(5)?, small(6)?, collation.as_deref())
-            .ok_or_else(|| SqlError::protocol(&format!("The catalogue has a type {type_name}.")))?;
+        let sql_type = SqlType::of_catalog(
+            &type_name,
+            row.try_get(4)?,
+            small(5)?,
+            small(6)?,
+            collation.as_deref(),
+        )
+        .ok_or_else(|| SqlError::protocol(&format!("The catalogue has a type {type_name}.")))?;
         table.columns.push(Column {
             id: row.try_get(1)?,
             name,
@@ -221,7 +233,9 @@ async fn columns(postgres: &mut PgConnection, tables: &mut [Table]) -> Result<()
 pub(crate) async fn prepare(url: &str, databases: &[String]) -> Result<()> {
     let mut postgres = PgConnection::connect(url).await?;
     let mut transaction = postgres.begin().await?;
-    transaction.execute("SELECT pg_advisory_xact_lock(4354)").await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock(4354)")
+        .await?;
     let there: bool = sqlx::query_scalar("SELECT to_regnamespace('tds') IS NOT NULL")
         .fetch_one(&mut *transaction)
         .await?;
@@ -238,10 +252,12 @@ pub(crate) async fn prepare(url: &str, databases: &[String]) -> Result<()> {
         }
     }
     for name in databases {
-        let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tds.databases WHERE lower(name) = lower($1))")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM tds.databases WHERE lower(name) = lower($1))",
+        )
+        .bind(name)
+        .fetch_one(&mut *transaction)
+        .await?;
         if !known {
             create_database(&mut transaction, name, Collation::DEFAULT).await?;
         }
@@ -251,7 +267,11 @@ pub(crate) async fn prepare(url: &str, databases: &[String]) -> Result<()> {
 }
 
 /// A database with the schemas that every one has.
-pub(crate) async fn create_database(postgres: &mut PgConnection, name: &str, collation: Collation) -> Result<()> {
+pub(crate) async fn create_database(
+    postgres: &mut PgConnection,
+    name: &str,
+    collation: Collation,
+) -> Result<()> {
     let id: i32 = sqlx::query_scalar(
         "INSERT INTO tds.databases (name, collation_name) VALUES ($1, $2) RETURNING database_id",
     )
@@ -260,7 +280,9 @@ pub(crate) async fn create_database(postgres: &mut PgConnection, name: &str, col
     .fetch_one(&mut *postgres)
     .await?;
     postgres.execute(with_schemas(id).as_str()).await?;
-    postgres.execute("UPDATE tds.generation SET generation = generation + 1").await?;
+    postgres
+        .execute("UPDATE tds.generation SET generation = generation + 1")
+        .await?;
     Ok(())
 }
 

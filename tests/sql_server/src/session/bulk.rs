@@ -24,17 +24,36 @@ impl Session {
             found.column(&column.name)?;
         }
         let columns = columns.iter().map(|column| column.name.clone()).collect();
-        self.bulk = Some(Load { table: table.clone(), columns });
+        self.bulk = Some(Load {
+            table: table.clone(),
+            columns,
+        });
         Ok(())
     }
 
     pub(super) async fn bulk_rows(&mut self, bytes: &[u8]) -> Result<()> {
-        let load = self.bulk.take().ok_or_else(|| SqlError::new(4804, 16, "There are rows of a bulk load without an INSERT BULK before them."))?;
+        let load = self.bulk.take().ok_or_else(|| {
+            SqlError::new(
+                4804,
+                16,
+                "There are rows of a bulk load without an INSERT BULK before them.",
+            )
+        })?;
         self.catalog.refresh(&mut self.postgres).await?;
         let rows = read_rows(bytes, load.columns.len())?;
-        let table = self.catalog.table(&load.table, self.facts.database)?.clone();
-        let columns: Vec<_> = load.columns.iter().map(|name| table.column(name).cloned()).collect::<Result<_>>()?;
-        let listed: Vec<String> = columns.iter().map(crate::catalog::Column::postgres).collect();
+        let table = self
+            .catalog
+            .table(&load.table, self.facts.database)?
+            .clone();
+        let columns: Vec<_> = load
+            .columns
+            .iter()
+            .map(|name| table.column(name).cloned())
+            .collect::<Result<_>>()?;
+        let listed: Vec<String> = columns
+            .iter()
+            .map(crate::catalog::Column::postgres)
+            .collect();
         self.before_statement().await?;
         let mut done = Ok(());
         for part in rows.chunks(ROWS_AT_ONCE) {
@@ -42,11 +61,21 @@ impl Session {
             for row in part {
                 let mut values = Vec::new();
                 for ((sql_type, value), column) in row.iter().zip(&columns) {
-                    values.push(self.binder().constant(value.clone(), *sql_type, column.sql_type, How::IMPLICIT)?);
+                    values.push(self.binder().constant(
+                        value.clone(),
+                        *sql_type,
+                        column.sql_type,
+                        How::IMPLICIT,
+                    )?);
                 }
                 written.push(format!("({})", values.join(", ")));
             }
-            let sql = format!("INSERT INTO {} ({}) VALUES {}", table.postgres(), listed.join(", "), written.join(", "));
+            let sql = format!(
+                "INSERT INTO {} ({}) VALUES {}",
+                table.postgres(),
+                listed.join(", "),
+                written.join(", ")
+            );
             done = self.execute(&sql).await.map(|_| ());
             if done.is_err() {
                 break;
@@ -75,7 +104,13 @@ fn read_rows(bytes: &[u8], wanted: usize) -> Result<Vec<Row>> {
                 rows.push(read_row(&mut reader, &columns, &map)?);
             }
             0xfd => break,
-            token => return Err(SqlError::new(4804, 16, format!("The token 0x{token:02x} does not belong into a bulk load."))),
+            token => {
+                return Err(SqlError::new(
+                    4804,
+                    16,
+                    format!("The token 0x{token:02x} does not belong into a bulk load."),
+                ));
+            }
         }
     }
     Ok(rows)
@@ -84,13 +119,20 @@ fn read_rows(bytes: &[u8], wanted: usize) -> Result<Vec<Row>> {
 fn read_columns(reader: &mut Reader<'_>, wanted: usize) -> Result<Vec<Announced>> {
     let count = usize::from(reader.u16()?);
     if count != wanted {
-        return Err(SqlError::new(4816, 16, "The bulk load has other columns than INSERT BULK names."));
+        return Err(SqlError::new(
+            4816,
+            16,
+            "The bulk load has other columns than INSERT BULK names.",
+        ));
     }
     let mut columns = Vec::new();
     for _ in 0..count {
         reader.bytes(6)?;
         let announced = type_info(reader)?;
-        if matches!(announced.sql_type, SqlType::Text(_) | SqlType::NText(_) | SqlType::Image) {
+        if matches!(
+            announced.sql_type,
+            SqlType::Text(_) | SqlType::NText(_) | SqlType::Image
+        ) {
             let units = usize::from(reader.u16()?);
             reader.utf16(units)?;
         }
@@ -103,8 +145,14 @@ fn read_columns(reader: &mut Reader<'_>, wanted: usize) -> Result<Vec<Announced>
 fn read_row(reader: &mut Reader<'_>, columns: &[Announced], nulls: &[u8]) -> Result<Row> {
     let mut row = Vec::new();
     for (at, column) in columns.iter().enumerate() {
-        let null = nulls.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
-        let value = if null { Value::Null } else { column.value(reader, true)? };
+        let null = nulls
+            .get(at / 8)
+            .is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+        let value = if null {
+            Value::Null
+        } else {
+            column.value(reader, true)?
+        };
         row.push((column.sql_type, value));
     }
     Ok(row)

@@ -50,13 +50,24 @@ impl Session {
                     Some(declared) => declarations(&text_or_empty(declared))?,
                     None => Vec::new(),
                 };
-                self.run_with(&Prepared { text, parameters: declared }, parameters.collect(), 2).await
+                self.run_with(
+                    &Prepared {
+                        text,
+                        parameters: declared,
+                    },
+                    parameters.collect(),
+                    2,
+                )
+                .await
             }
             "sp_prepare" | "sp_prepexec" => {
                 let handle = parameters.next();
                 let declared = parameters.next().map(text_or_empty).unwrap_or_default();
                 let text = text(parameters.next())?;
-                let prepared = Prepared { text, parameters: declarations(&declared)? };
+                let prepared = Prepared {
+                    text,
+                    parameters: declarations(&declared)?,
+                };
                 let number = self.keep(prepared.clone(), handle.as_ref())?;
                 let flow = if name == "sp_prepexec" {
                     self.run_with(&prepared, parameters.collect(), 3).await?
@@ -65,13 +76,25 @@ impl Session {
                 };
                 let value = Value::Integer(i64::from(number));
                 let handle = handle.map(|handle| handle.name).unwrap_or_default();
-                self.reply.return_value(0, &handle, &value, SqlType::Int, &self.facts.database_name)?;
+                self.reply.return_value(
+                    0,
+                    &handle,
+                    &value,
+                    SqlType::Int,
+                    &self.facts.database_name,
+                )?;
                 Ok(flow)
             }
             "sp_execute" => {
                 let number = handle(parameters.next())?;
                 let prepared = self.prepared.get(&number).cloned();
-                let prepared = prepared.ok_or_else(|| SqlError::new(8179, 16, format!("Could not find prepared statement with handle {number}.")))?;
+                let prepared = prepared.ok_or_else(|| {
+                    SqlError::new(
+                        8179,
+                        16,
+                        format!("Could not find prepared statement with handle {number}."),
+                    )
+                })?;
                 self.run_with(&prepared, parameters.collect(), 1).await
             }
             "sp_unprepare" => {
@@ -80,7 +103,11 @@ impl Session {
             }
             _ => {
                 let arguments = self.arguments_of(parameters.collect());
-                self.execute_procedure(&call.procedure.split('.').map(str::to_owned).collect(), &arguments).await
+                self.execute_procedure(
+                    &call.procedure.split('.').map(str::to_owned).collect(),
+                    &arguments,
+                )
+                .await
             }
         }
     }
@@ -91,7 +118,9 @@ impl Session {
         let mut arguments = Vec::new();
         for (parameter, at) in parameters.into_iter().zip(1..) {
             let variable = format!("@argument{at}");
-            self.facts.variables.insert(variable.clone(), (parameter.sql_type, parameter.value));
+            self.facts
+                .variables
+                .insert(variable.clone(), (parameter.sql_type, parameter.value));
             let name = Some(parameter.name).filter(|name| !name.is_empty());
             arguments.push((name, Expression::Variable(variable)));
         }
@@ -105,44 +134,80 @@ impl Session {
             _ => None,
         };
         let next = self.prepared.keys().next_back().map_or(1, |last| last + 1);
-        let number = old.filter(|number| self.prepared.contains_key(number)).unwrap_or(next);
+        let number = old
+            .filter(|number| self.prepared.contains_key(number))
+            .unwrap_or(next);
         if self.prepared.len() >= MOST_PREPARED {
-            return Err(SqlError::new(701, 17, "There are too many prepared statements."));
+            return Err(SqlError::new(
+                701,
+                17,
+                "There are too many prepared statements.",
+            ));
         }
         self.prepared.insert(number, prepared);
         Ok(number)
     }
 
     /// Runs a text with values for its parameters, and gives those back that go out.
-    async fn run_with(&mut self, prepared: &Prepared, values: Vec<Parameter>, before: u16) -> Result<Flow> {
+    async fn run_with(
+        &mut self,
+        prepared: &Prepared,
+        values: Vec<Parameter>,
+        before: u16,
+    ) -> Result<Flow> {
         self.facts.variables.clear();
         let mut outputs = Vec::new();
         for ((at, value), ordinal) in values.into_iter().enumerate().zip(before..) {
             let declared = if value.name.is_empty() {
                 prepared.parameters.get(at)
             } else {
-                prepared.parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value.name))
+                prepared
+                    .parameters
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(&value.name))
             };
             let (name, sql_type) = declared.cloned().ok_or_else(|| {
-                SqlError::new(8145, 16, format!("{} is not a parameter for procedure sp_executesql.", value.name))
+                SqlError::new(
+                    8145,
+                    16,
+                    format!(
+                        "{} is not a parameter for procedure sp_executesql.",
+                        value.name
+                    ),
+                )
             })?;
             if value.output {
                 outputs.push((ordinal, name.clone(), value.name.clone()));
             }
             let given = "@given".to_owned();
-            self.facts.variables.insert(given.clone(), (value.sql_type, value.value));
-            self.assign(&name, sql_type, &Expression::Variable(given)).await?;
+            self.facts
+                .variables
+                .insert(given.clone(), (value.sql_type, value.value));
+            self.assign(&name, sql_type, &Expression::Variable(given))
+                .await?;
         }
         self.facts.variables.remove("@given");
         for (name, _) in &prepared.parameters {
             if !self.facts.variables.contains_key(&name.to_lowercase()) {
-                return Err(SqlError::new(8178, 16, format!("The parameterized query expects the parameter '{name}', which was not supplied.")));
+                return Err(SqlError::new(
+                    8178,
+                    16,
+                    format!(
+                        "The parameterized query expects the parameter '{name}', which was not supplied."
+                    ),
+                ));
             }
         }
         let flow = self.run(&prepared.text).await?;
         for (ordinal, name, told) in outputs {
             if let Some((sql_type, value)) = self.facts.variables.get(&name.to_lowercase()) {
-                self.reply.return_value(ordinal, &told, value, *sql_type, &self.facts.database_name)?;
+                self.reply.return_value(
+                    ordinal,
+                    &told,
+                    value,
+                    *sql_type,
+                    &self.facts.database_name,
+                )?;
             }
         }
         Ok(flow)
@@ -152,7 +217,11 @@ impl Session {
 fn text(parameter: Option<Parameter>) -> Result<String> {
     match parameter.map(|parameter| parameter.value) {
         Some(Value::Text(text)) => Ok(text),
-        _ => Err(SqlError::new(214, 16, "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.")),
+        _ => Err(SqlError::new(
+            214,
+            16,
+            "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.",
+        )),
     }
 }
 
@@ -165,7 +234,13 @@ fn text_or_empty(parameter: Parameter) -> String {
 
 fn handle(parameter: Option<Parameter>) -> Result<i32> {
     match parameter.map(|parameter| parameter.value) {
-        Some(Value::Integer(number)) => i32::try_from(number).map_err(|_| SqlError::unknown("handle")),
-        _ => Err(SqlError::new(8179, 16, "Could not find prepared statement.")),
+        Some(Value::Integer(number)) => {
+            i32::try_from(number).map_err(|_| SqlError::unknown("handle"))
+        }
+        _ => Err(SqlError::new(
+            8179,
+            16,
+            "Could not find prepared statement.",
+        )),
     }
 }

@@ -57,7 +57,13 @@ enum Flow {
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, postgres: PgConnection, process: i32, reply: Reply, facts: Facts) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        postgres: PgConnection,
+        process: i32,
+        reply: Reply,
+        facts: Facts,
+    ) -> Self {
         Self {
             shared,
             postgres,

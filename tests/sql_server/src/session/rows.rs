@@ -20,7 +20,11 @@ const BACK: &str = "ROLLBACK TO SAVEPOINT tds_statement; RELEASE SAVEPOINT tds_s
 impl Session {
     /// SQL that gives no rows to the client.
     pub(super) async fn execute(&mut self, sql: &str) -> Result<u64> {
-        Ok(self.postgres.execute(sqlx::raw_sql(sql)).await?.rows_affected())
+        Ok(self
+            .postgres
+            .execute(sqlx::raw_sql(sql))
+            .await?
+            .rows_affected())
     }
 
     /// Runs in a transaction: the open one, where a failure takes back no more than this, or one of its own.
@@ -32,7 +36,11 @@ impl Session {
     }
 
     pub(super) async fn before_statement(&mut self) -> Result<()> {
-        let begin = if self.facts.transactions > 0 { SAVEPOINT } else { "BEGIN" };
+        let begin = if self.facts.transactions > 0 {
+            SAVEPOINT
+        } else {
+            "BEGIN"
+        };
         self.execute(begin).await.map(|_| ())
     }
 
@@ -48,17 +56,27 @@ impl Session {
 
     /// One value, computed by PostgreSQL.
     pub(super) async fn single(&mut self, sql: &str, sql_type: SqlType) -> Result<Value> {
-        let row = self.postgres.fetch_optional(sqlx::raw_sql(&format!("SELECT {sql}"))).await?;
+        let row = self
+            .postgres
+            .fetch_optional(sqlx::raw_sql(&format!("SELECT {sql}")))
+            .await?;
         row.map_or(Ok(Value::Null), |row| cell(&row, 0, sql_type))
     }
 
     /// The rows of a query that sets variables: the last one does.
     pub(super) async fn into_variables(&mut self, selected: &Selected) -> Result<u64> {
-        let rows = self.postgres.fetch_all(sqlx::raw_sql(&selected.sql)).await?;
+        let rows = self
+            .postgres
+            .fetch_all(sqlx::raw_sql(&selected.sql))
+            .await?;
         if let Some(last) = rows.last() {
-            for ((variable, column), at) in selected.variables.iter().zip(&selected.columns).zip(0..) {
+            for ((variable, column), at) in
+                selected.variables.iter().zip(&selected.columns).zip(0..)
+            {
                 let value = cell(last, at, column.sql_type)?;
-                self.facts.variables.insert(variable.clone(), (column.sql_type, value));
+                self.facts
+                    .variables
+                    .insert(variable.clone(), (column.sql_type, value));
             }
         }
         Ok(rows.len() as u64)
@@ -73,7 +91,15 @@ impl Session {
     }
 
     async fn stream_here(&mut self, sql: &str, columns: &[OutputColumn]) -> Result<u64> {
-        let Self { postgres, reply, attention, shared, process, facts, .. } = self;
+        let Self {
+            postgres,
+            reply,
+            attention,
+            shared,
+            process,
+            facts,
+            ..
+        } = self;
         let attention = Arc::clone(attention);
         let faults = shared.faults.for_rows(sql);
         if !columns.is_empty() {
@@ -100,7 +126,11 @@ impl Session {
                     {
                         return Err(strike(fault, reply).await?);
                     }
-                    let values: Vec<Value> = columns.iter().zip(0..).map(|(column, at)| cell(&row, at, column.sql_type)).collect::<Result<_>>()?;
+                    let values: Vec<Value> = columns
+                        .iter()
+                        .zip(0..)
+                        .map(|(column, at)| cell(&row, at, column.sql_type))
+                        .collect::<Result<_>>()?;
                     reply.row(&values, columns).await?;
                 }
                 Ok(Some(Either::Right(_))) => {}
@@ -129,7 +159,10 @@ fn cell(row: &PgRow, at: usize, sql_type: SqlType) -> Result<Value> {
     let text = if sqlx::ValueRef::is_null(&raw) {
         None
     } else {
-        Some(raw.as_str().map_err(|error| SqlError::protocol(&error.to_string()))?)
+        Some(
+            raw.as_str()
+                .map_err(|error| SqlError::protocol(&error.to_string()))?,
+        )
     };
     Value::of_postgres(text, sql_type)
 }

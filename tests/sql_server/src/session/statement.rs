@@ -10,7 +10,12 @@ use crate::types::{Collation, MAX, SqlType, Value, quoted};
 use crate::wire::{Command, Environment};
 
 impl Session {
-    pub(super) async fn statement_or_error(&mut self, statement: Statement, line: u32, text: &str) -> Result<Flow> {
+    pub(super) async fn statement_or_error(
+        &mut self,
+        statement: Statement,
+        line: u32,
+        text: &str,
+    ) -> Result<Flow> {
         match Box::pin(self.statement(statement, text)).await {
             Ok(flow) => {
                 self.facts.last_error = 0;
@@ -18,10 +23,15 @@ impl Session {
             }
             Err(error) if error.is_fatal() => Err(error),
             Err(error) => {
-                self.fail(&SqlError { line, ..error.clone() }).await?;
+                self.fail(&SqlError {
+                    line,
+                    ..error.clone()
+                })
+                .await?;
                 self.reply.done_with_error();
                 // Some errors end a statement only, as in T-SQL; a client that does not look goes on with the next one.
-                let goes_on = matches!(error.number, 515 | 547 | 2601 | 2627 | 2628 | 3902 | 3903) && !self.abort_on_error;
+                let goes_on = matches!(error.number, 515 | 547 | 2601 | 2627 | 2628 | 3902 | 3903)
+                    && !self.abort_on_error;
                 Ok(if goes_on { Flow::GoOn } else { Flow::Stop })
             }
         }
@@ -32,14 +42,26 @@ impl Session {
         self.check_snapshot(&statement)?;
         match statement {
             Statement::Select(query) => self.select(&query).await?,
-            Statement::Insert { .. } | Statement::Update { .. } | Statement::Delete { .. } => self.change(statement).await?,
-            Statement::If { condition, then, otherwise } => {
+            Statement::Insert { .. } | Statement::Update { .. } | Statement::Delete { .. } => {
+                self.change(statement).await?
+            }
+            Statement::If {
+                condition,
+                then,
+                otherwise,
+            } => {
                 let sql = self.binder().free_condition(&condition)?;
-                let held = self.single(&format!("({sql})::integer"), SqlType::Int).await? == Value::Integer(1);
+                let held = self
+                    .single(&format!("({sql})::integer"), SqlType::Int)
+                    .await?
+                    == Value::Integer(1);
                 return self.all_of(if held { then } else { otherwise }, text).await;
             }
             Statement::Block(statements) => return self.all_of(statements, text).await,
-            Statement::Execute { procedure, arguments } => return self.execute_procedure(&procedure, &arguments).await,
+            Statement::Execute {
+                procedure,
+                arguments,
+            } => return self.execute_procedure(&procedure, &arguments).await,
             Statement::ExecuteText(expression) => {
                 let text = self.text_of(&expression).await?;
                 return Box::pin(self.run(&text)).await;
@@ -51,13 +73,31 @@ impl Session {
                 }
             }
             Statement::SetVariable(name, value) => {
-                let known = self.facts.variables.get(&name.to_lowercase()).map(|(sql_type, _)| *sql_type);
-                let sql_type = known.ok_or_else(|| SqlError::new(137, 15, format!("Must declare the scalar variable \"{name}\".")))?;
+                let known = self
+                    .facts
+                    .variables
+                    .get(&name.to_lowercase())
+                    .map(|(sql_type, _)| *sql_type);
+                let sql_type = known.ok_or_else(|| {
+                    SqlError::new(
+                        137,
+                        15,
+                        format!("Must declare the scalar variable \"{name}\"."),
+                    )
+                })?;
                 self.assign(&name, sql_type, &value).await?;
             }
-            Statement::Throw { number, message } => return Err(self.thrown(&number, &message, None).await?),
+            Statement::Throw { number, message } => {
+                return Err(self.thrown(&number, &message, None).await?);
+            }
             Statement::RaiseError { message, class } => {
-                return Err(self.thrown(&Expression::Number("50000".to_owned()), &message, Some(&class)).await?);
+                return Err(self
+                    .thrown(
+                        &Expression::Number("50000".to_owned()),
+                        &message,
+                        Some(&class),
+                    )
+                    .await?);
             }
             Statement::Print(expression) => {
                 let text = self.text_of(&expression).await?;
@@ -83,7 +123,11 @@ impl Session {
             Statement::SetLockTimeout(milliseconds) => {
                 self.facts.lock_timeout = milliseconds;
                 // PostgreSQL knows no "do not wait at all" for rows: a millisecond is next to it.
-                let wait = if milliseconds < 0 { 0 } else { milliseconds.max(1) };
+                let wait = if milliseconds < 0 {
+                    0
+                } else {
+                    milliseconds.max(1)
+                };
                 self.execute(&format!("SET lock_timeout = {wait}")).await?;
             }
             Statement::SetIdentityInsert { table, on } => {
@@ -155,15 +199,50 @@ impl Session {
     fn bound_change(&self, statement: Statement) -> Result<(Change, Command, Option<Vec<u8>>)> {
         let binder = self.binder();
         match statement {
-            Statement::Insert { table, columns, source, output, with } => {
-                Ok((binder.insert(&table, &columns, &source, &output)?, Command::Insert, with))
-            }
-            Statement::Update { table, sets, from, filter, top, output, with } => {
-                let wanted = Where { table: &table, from: &from, filter: filter.as_ref(), top: top.as_ref(), output: &output };
+            Statement::Insert {
+                table,
+                columns,
+                source,
+                output,
+                with,
+            } => Ok((
+                binder.insert(&table, &columns, &source, &output)?,
+                Command::Insert,
+                with,
+            )),
+            Statement::Update {
+                table,
+                sets,
+                from,
+                filter,
+                top,
+                output,
+                with,
+            } => {
+                let wanted = Where {
+                    table: &table,
+                    from: &from,
+                    filter: filter.as_ref(),
+                    top: top.as_ref(),
+                    output: &output,
+                };
                 Ok((binder.update(&sets, &wanted)?, Command::Update, with))
             }
-            Statement::Delete { table, from, filter, top, output, with } => {
-                let wanted = Where { table: &table, from: &from, filter: filter.as_ref(), top: top.as_ref(), output: &output };
+            Statement::Delete {
+                table,
+                from,
+                filter,
+                top,
+                output,
+                with,
+            } => {
+                let wanted = Where {
+                    table: &table,
+                    from: &from,
+                    filter: filter.as_ref(),
+                    top: top.as_ref(),
+                    output: &output,
+                };
                 Ok((binder.delete(&wanted)?, Command::Delete, with))
             }
             _ => Err(SqlError::unknown("statement")),
@@ -174,22 +253,35 @@ impl Session {
     async fn after_identity(&mut self, table: i32, column: i32) -> Result<()> {
         let sequence = format!("pg_get_serial_sequence('data.t{table}', 'c{column}')");
         if self.facts.identity_insert == Some(table) {
-            self.execute(&format!("SELECT setval({sequence}, (SELECT max(c{column}) FROM data.t{table}))")).await?;
+            self.execute(&format!(
+                "SELECT setval({sequence}, (SELECT max(c{column}) FROM data.t{table}))"
+            ))
+            .await?;
         }
-        if let Value::Integer(last) = self.single(&format!("currval({sequence})"), SqlType::BigInt).await? {
+        if let Value::Integer(last) = self
+            .single(&format!("currval({sequence})"), SqlType::BigInt)
+            .await?
+        {
             self.facts.identity = Some(last);
         }
         Ok(())
     }
 
     /// Gives a variable the value of an expression.
-    pub(super) async fn assign(&mut self, name: &str, sql_type: SqlType, value: &Expression) -> Result<()> {
+    pub(super) async fn assign(
+        &mut self,
+        name: &str,
+        sql_type: SqlType,
+        value: &Expression,
+    ) -> Result<()> {
         let bound = self.binder().free_value(value, sql_type, How::EXPLICIT)?;
         let value = match bound.constant {
             Some(constant) => constant,
             None => self.single(&bound.sql, sql_type).await?,
         };
-        self.facts.variables.insert(name.to_lowercase(), (sql_type, value));
+        self.facts
+            .variables
+            .insert(name.to_lowercase(), (sql_type, value));
         Ok(())
     }
 
@@ -202,7 +294,12 @@ impl Session {
         }
     }
 
-    async fn thrown(&mut self, number: &Expression, message: &Expression, class: Option<&Expression>) -> Result<SqlError> {
+    async fn thrown(
+        &mut self,
+        number: &Expression,
+        message: &Expression,
+        class: Option<&Expression>,
+    ) -> Result<SqlError> {
         let message = self.text_of(message).await?;
         let number = self.text_of(number).await?.parse().unwrap_or(50_000);
         let class = match class {
@@ -214,7 +311,12 @@ impl Session {
 
     /// `hh:mm:ss[.fff]`; an attention ends it.
     async fn wait_for(&mut self, delay: &str) -> Result<()> {
-        let ticks = self.single(&format!("tds.time_of_text({})", quoted(delay)), SqlType::Time(7)).await?;
+        let ticks = self
+            .single(
+                &format!("tds.time_of_text({})", quoted(delay)),
+                SqlType::Time(7),
+            )
+            .await?;
         let Value::Ticks(ticks) = ticks else {
             return Err(SqlError::syntax(delay, 1));
         };
@@ -236,7 +338,8 @@ impl Session {
         let old = std::mem::replace(&mut self.facts.database_name, found.name.clone());
         self.facts.database = found.id;
         let new = found.name.clone();
-        self.reply.info(5701, &format!("Changed database context to '{new}'."));
+        self.reply
+            .info(5701, &format!("Changed database context to '{new}'."));
         self.reply.environment(&Environment::Database { new, old });
         Ok(())
     }

@@ -15,10 +15,12 @@ impl Session {
                 Isolation::RepeatableRead | Isolation::Snapshot => "REPEATABLE READ",
                 Isolation::Serializable => "SERIALIZABLE",
             };
-            self.execute(&format!("BEGIN ISOLATION LEVEL {level}")).await?;
+            self.execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+                .await?;
             self.begun = self.isolation;
             self.transaction_number += 1;
-            self.reply.environment(&Environment::Begin(self.transaction_number));
+            self.reply
+                .environment(&Environment::Begin(self.transaction_number));
         }
         self.facts.transactions += 1;
         Ok(())
@@ -30,7 +32,11 @@ impl Session {
             1 => {
                 let committed = self.execute("COMMIT").await;
                 self.facts.transactions = 0;
-                let change = if committed.is_ok() { Environment::Commit } else { Environment::Rollback };
+                let change = if committed.is_ok() {
+                    Environment::Commit
+                } else {
+                    Environment::Rollback
+                };
                 self.reply.environment(&change(self.transaction_number));
                 committed?;
             }
@@ -45,7 +51,8 @@ impl Session {
         }
         self.execute("ROLLBACK").await?;
         self.facts.transactions = 0;
-        self.reply.environment(&Environment::Rollback(self.transaction_number));
+        self.reply
+            .environment(&Environment::Rollback(self.transaction_number));
         Ok(())
     }
 
@@ -53,7 +60,10 @@ impl Session {
         match name {
             None => self.roll_back().await,
             // The name is of a savepoint, or of the transaction itself, which was not kept.
-            Some(name) => match self.execute(&format!("ROLLBACK TO SAVEPOINT {}", savepoint(name))).await {
+            Some(name) => match self
+                .execute(&format!("ROLLBACK TO SAVEPOINT {}", savepoint(name)))
+                .await
+            {
                 Ok(_) => Ok(()),
                 Err(_) if self.facts.transactions > 0 => self.roll_back().await,
                 Err(error) => Err(error),
@@ -63,15 +73,30 @@ impl Session {
 
     pub(super) async fn save(&mut self, name: &str) -> Result<()> {
         if self.facts.transactions == 0 {
-            return Err(SqlError::new(628, 16, "Cannot issue SAVE TRANSACTION when there is no active transaction."));
+            return Err(SqlError::new(
+                628,
+                16,
+                "Cannot issue SAVE TRANSACTION when there is no active transaction.",
+            ));
         }
-        self.execute(&format!("SAVEPOINT {}", savepoint(name))).await.map(|_| ())
+        self.execute(&format!("SAVEPOINT {}", savepoint(name)))
+            .await
+            .map(|_| ())
     }
 
     pub(super) fn set_isolation(&mut self, level: Isolation) -> Result<()> {
-        if level == Isolation::Snapshot && self.facts.transactions > 0 && self.begun != Isolation::Snapshot {
+        if level == Isolation::Snapshot
+            && self.facts.transactions > 0
+            && self.begun != Isolation::Snapshot
+        {
             let name = &self.facts.database_name;
-            return Err(SqlError::new(3951, 16, format!("Transaction failed in database '{name}' because the statement was run under snapshot isolation but the transaction did not start in snapshot isolation.")));
+            return Err(SqlError::new(
+                3951,
+                16,
+                format!(
+                    "Transaction failed in database '{name}' because the statement was run under snapshot isolation but the transaction did not start in snapshot isolation."
+                ),
+            ));
         }
         self.isolation = level;
         Ok(())
@@ -79,8 +104,18 @@ impl Session {
 
     /// A database must allow snapshots before anything is read under one.
     pub(super) fn check_snapshot(&self, statement: &Statement) -> Result<()> {
-        let level = if self.facts.transactions > 0 { self.begun } else { self.isolation };
-        let reads = matches!(statement, Statement::Select(_) | Statement::Insert { .. } | Statement::Update { .. } | Statement::Delete { .. });
+        let level = if self.facts.transactions > 0 {
+            self.begun
+        } else {
+            self.isolation
+        };
+        let reads = matches!(
+            statement,
+            Statement::Select(_)
+                | Statement::Insert { .. }
+                | Statement::Update { .. }
+                | Statement::Delete { .. }
+        );
         if level != Isolation::Snapshot || !reads {
             return Ok(());
         }
@@ -88,7 +123,14 @@ impl Session {
         if database.allows_snapshot {
             return Ok(());
         }
-        Err(SqlError::new(3952, 16, format!("Snapshot isolation transaction failed accessing database '{}' because snapshot isolation is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation.", database.name)))
+        Err(SqlError::new(
+            3952,
+            16,
+            format!(
+                "Snapshot isolation transaction failed accessing database '{}' because snapshot isolation is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation.",
+                database.name
+            ),
+        ))
     }
 
     pub(super) async fn transaction_request(&mut self, bytes: &[u8]) -> Result<()> {
@@ -124,7 +166,11 @@ impl Session {
 
 fn no_transaction(what: &str) -> SqlError {
     let number = if what == "COMMIT" { 3902 } else { 3903 };
-    SqlError::new(number, 16, format!("The {what} TRANSACTION request has no corresponding BEGIN TRANSACTION."))
+    SqlError::new(
+        number,
+        16,
+        format!("The {what} TRANSACTION request has no corresponding BEGIN TRANSACTION."),
+    )
 }
 
 /// A name that no savepoint of the server's own has.

@@ -57,7 +57,10 @@ const SYMBOLS: [&str; 28] = [
 ];
 
 pub(crate) fn tokens(text: &str) -> Result<Vec<Lexeme>> {
-    let mut lexer = Lexer { rest: text, line: 1 };
+    let mut lexer = Lexer {
+        rest: text,
+        line: 1,
+    };
     let mut found = Vec::new();
     loop {
         lexer.skip_blank()?;
@@ -147,7 +150,11 @@ impl<'a> Lexer<'a> {
             '.' if second.is_some_and(|c| c.is_ascii_digit()) => self.number(),
             '$' if second.is_some_and(|c| c.is_ascii_digit() || c == '-') => {
                 self.take(1);
-                let sign = if self.rest.starts_with('-') { self.take(1) } else { "" };
+                let sign = if self.rest.starts_with('-') {
+                    self.take(1)
+                } else {
+                    ""
+                };
                 let digits = self.take_while(|c| c.is_ascii_digit() || c == '.');
                 Token::Money(format!("{sign}{digits}"))
             }
@@ -203,7 +210,9 @@ impl<'a> Lexer<'a> {
             .to_owned();
         let mut rest = self.rest.chars();
         let exponent = matches!(rest.next(), Some('e' | 'E'))
-            && rest.next().is_some_and(|c| c.is_ascii_digit() || "+-".contains(c));
+            && rest
+                .next()
+                .is_some_and(|c| c.is_ascii_digit() || "+-".contains(c));
         if !exponent {
             return Token::Number(text);
         }
@@ -245,17 +254,21 @@ mod tests {
 
     #[test]
     fn a_batch_is_cut_where_t_sql_cuts_it() {
-        let told: Vec<Token> = tokens("/* a /* b */ */ SELECT [x]]y], N'it''s', 0xA1f, $-1.5, 1e-3, .5 -- end\n<>@@v")
-            .unwrap()
-            .into_iter()
-            .map(|lexeme| lexeme.token)
-            .collect();
+        let told: Vec<Token> =
+            tokens("/* a /* b */ */ SELECT [x]]y], N'it''s', 0xA1f, $-1.5, 1e-3, .5 -- end\n<>@@v")
+                .unwrap()
+                .into_iter()
+                .map(|lexeme| lexeme.token)
+                .collect();
         let comma = Token::Symbol(",");
         let expected = [
             Token::Word("SELECT".to_owned()),
             Token::Quoted("x]y".to_owned()),
             comma.clone(),
-            Token::Text { text: "it's".to_owned(), national: true },
+            Token::Text {
+                text: "it's".to_owned(),
+                national: true,
+            },
             comma.clone(),
             Token::Binary(vec![0x0a, 0x1f]),
             comma.clone(),

@@ -17,6 +17,6 @@ pub(crate) use lexer::from_hex;
 pub(crate) use parse_table::{database_of, schema_and_name};
 pub(crate) use parser::{column_list, declarations, parse, view_query};
 pub(crate) use syntax::{
-    AlterTable, BulkColumn, ColumnDefinition, ConstraintKind, DatabaseOption, Expression, Isolation, Name,
-    Query, Statement, TableConstraint,
+    AlterTable, BulkColumn, ColumnDefinition, ConstraintKind, DatabaseOption, Expression,
+    Isolation, Name, Query, Statement, TableConstraint,
 };

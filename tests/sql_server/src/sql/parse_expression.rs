@@ -34,7 +34,9 @@ impl Parser<'_> {
 
     fn negation(&mut self) -> Taken {
         if self.word("NOT") {
-            return self.deeper(Self::negation).map(|inner| Expression::Not(boxed(inner)));
+            return self
+                .deeper(Self::negation)
+                .map(|inner| Expression::Not(boxed(inner)));
         }
         self.condition()
     }
@@ -42,10 +44,22 @@ impl Parser<'_> {
     fn condition(&mut self) -> Taken {
         let left = self.sum()?;
         for (written, meant) in [
-            ("=", "="), ("<>", "<>"), ("!=", "<>"), ("<=", "<="), (">=", ">="), ("<", "<"), (">", ">"), ("!<", ">="), ("!>", "<="),
+            ("=", "="),
+            ("<>", "<>"),
+            ("!=", "<>"),
+            ("<=", "<="),
+            (">=", ">="),
+            ("<", "<"),
+            (">", ">"),
+            ("!<", ">="),
+            ("!>", "<="),
         ] {
             if self.symbol(written) {
-                return Ok(Expression::Comparison(meant, boxed(left), boxed(self.sum()?)));
+                return Ok(Expression::Comparison(
+                    meant,
+                    boxed(left),
+                    boxed(self.sum()?),
+                ));
             }
         }
         if self.word("IS") {
@@ -57,14 +71,28 @@ impl Parser<'_> {
         let not = self.word("NOT");
         if self.word("LIKE") {
             let pattern = boxed(self.sum()?);
-            let escape = if self.word("ESCAPE") { Some(self.text()?) } else { None };
-            return Ok(unless(not, Expression::Like { value: boxed(left), pattern, escape }));
+            let escape = if self.word("ESCAPE") {
+                Some(self.text()?)
+            } else {
+                None
+            };
+            return Ok(unless(
+                not,
+                Expression::Like {
+                    value: boxed(left),
+                    pattern,
+                    escape,
+                },
+            ));
         }
         if self.word("BETWEEN") {
             let low = self.sum()?;
             self.expect_words("AND")?;
             let high = self.sum()?;
-            return Ok(unless(not, Expression::Between(boxed(left), boxed(low), boxed(high))));
+            return Ok(unless(
+                not,
+                Expression::Between(boxed(left), boxed(low), boxed(high)),
+            ));
         }
         if self.word("IN") {
             return self.membership(left).map(|found| unless(not, found));
@@ -113,9 +141,15 @@ impl Parser<'_> {
             // `-9223372036854775808` is one number.
             let inner = self.deeper(Self::signed)?;
             return Ok(match inner {
-                Expression::Number(digits) if !digits.starts_with('-') => Expression::Number(format!("-{digits}")),
-                Expression::Float(digits) if !digits.starts_with('-') => Expression::Float(format!("-{digits}")),
-                Expression::Money(digits) if !digits.starts_with('-') => Expression::Money(format!("-{digits}")),
+                Expression::Number(digits) if !digits.starts_with('-') => {
+                    Expression::Number(format!("-{digits}"))
+                }
+                Expression::Float(digits) if !digits.starts_with('-') => {
+                    Expression::Float(format!("-{digits}"))
+                }
+                Expression::Money(digits) if !digits.starts_with('-') => {
+                    Expression::Money(format!("-{digits}"))
+                }
                 other => Expression::Negated(boxed(other)),
             });
         }
@@ -174,19 +208,31 @@ impl Parser<'_> {
     }
 
     fn case(&mut self) -> Taken {
-        let operand = if self.is_word("WHEN") { None } else { Some(boxed(self.expression()?)) };
+        let operand = if self.is_word("WHEN") {
+            None
+        } else {
+            Some(boxed(self.expression()?))
+        };
         let mut branches = Vec::new();
         while self.word("WHEN") {
             let when = self.expression()?;
             self.expect_words("THEN")?;
             branches.push((when, self.expression()?));
         }
-        let otherwise = if self.word("ELSE") { Some(boxed(self.expression()?)) } else { None };
+        let otherwise = if self.word("ELSE") {
+            Some(boxed(self.expression()?))
+        } else {
+            None
+        };
         self.expect_words("END")?;
         if branches.is_empty() {
             return Err(self.wrong());
         }
-        Ok(Expression::Case { operand, branches, otherwise })
+        Ok(Expression::Case {
+            operand,
+            branches,
+            otherwise,
+        })
     }
 
     /// A column or a call.
@@ -222,7 +268,12 @@ impl Parser<'_> {
         self.expect_words("AS")?;
         let to = self.cast_type()?;
         self.expect(")")?;
-        Ok(Expression::Cast { value, to, style: None, tolerant })
+        Ok(Expression::Cast {
+            value,
+            to,
+            style: None,
+            tolerant,
+        })
     }
 
     fn convert(&mut self, tolerant: bool) -> Taken {
@@ -230,9 +281,18 @@ impl Parser<'_> {
         let to = self.cast_type()?;
         self.expect(",")?;
         let value = boxed(self.expression()?);
-        let style = if self.symbol(",") { Some(self.integer()?) } else { None };
+        let style = if self.symbol(",") {
+            Some(self.integer()?)
+        } else {
+            None
+        };
         self.expect(")")?;
-        Ok(Expression::Cast { value, to, style, tolerant })
+        Ok(Expression::Cast {
+            value,
+            to,
+            style,
+            tolerant,
+        })
     }
 
     /// `varchar` without a length has 30 characters here, and one in a declaration.
@@ -254,15 +314,33 @@ impl Parser<'_> {
         self.expect("(")?;
         let distinct = self.word("DISTINCT");
         let star = self.symbol("*");
-        let arguments = if star || self.is_symbol(")") { Vec::new() } else { self.list(Self::expression)? };
+        let arguments = if star || self.is_symbol(")") {
+            Vec::new()
+        } else {
+            self.list(Self::expression)?
+        };
         self.expect(")")?;
-        let over = if self.word("OVER") { Some(self.over()?) } else { None };
-        Ok(Expression::Call { name, arguments, distinct, star, over })
+        let over = if self.word("OVER") {
+            Some(self.over()?)
+        } else {
+            None
+        };
+        Ok(Expression::Call {
+            name,
+            arguments,
+            distinct,
+            star,
+            over,
+        })
     }
 
     fn over(&mut self) -> Result<Over> {
         self.expect("(")?;
-        let partition = if self.words("PARTITION BY") { self.list(Self::expression)? } else { Vec::new() };
+        let partition = if self.words("PARTITION BY") {
+            self.list(Self::expression)?
+        } else {
+            Vec::new()
+        };
         let order = self.order_by()?;
         self.expect(")")?;
         Ok(Over { partition, order })
@@ -285,5 +363,9 @@ impl Parser<'_> {
 }
 
 fn unless(not: bool, found: Expression) -> Expression {
-    if not { Expression::Not(boxed(found)) } else { found }
+    if not {
+        Expression::Not(boxed(found))
+    } else {
+        found
+    }
 }

@@ -11,7 +11,11 @@ impl Parser<'_> {
     }
 
     fn query_here(&mut self) -> Result<Query> {
-        let with = if self.word("WITH") { self.list(Self::named_query)? } else { Vec::new() };
+        let with = if self.word("WITH") {
+            self.list(Self::named_query)?
+        } else {
+            Vec::new()
+        };
         let mut query = self.query_without_with()?;
         query.with = with;
         Ok(query)
@@ -19,7 +23,11 @@ impl Parser<'_> {
 
     pub(super) fn named_query(&mut self) -> Result<(String, Vec<String>, Query)> {
         let name = self.identifier()?;
-        let columns = if self.is_symbol("(") { self.bracketed(Self::identifier)? } else { Vec::new() };
+        let columns = if self.is_symbol("(") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
         self.expect_words("AS")?;
         self.expect("(")?;
         let query = self.query()?;
@@ -56,7 +64,13 @@ impl Parser<'_> {
             }
         }
         self.options()?;
-        Ok(Query { with: Vec::new(), body, order, offset, fetch })
+        Ok(Query {
+            with: Vec::new(),
+            body,
+            order,
+            offset,
+            fetch,
+        })
     }
 
     /// Hints on how to run a query change none of its rows.
@@ -71,7 +85,8 @@ impl Parser<'_> {
                 || parser.words("KEEP PLAN")
                 || parser.words("FORCE ORDER")
                 || parser.words("OPTIMIZE FOR UNKNOWN")
-                || (parser.word("MAXDOP") || parser.word("FAST") || parser.word("MAXRECURSION")) && parser.integer().is_ok())
+                || (parser.word("MAXDOP") || parser.word("FAST") || parser.word("MAXRECURSION"))
+                    && parser.integer().is_ok())
         })?;
         if known.contains(&false) {
             return Err(self.wrong());
@@ -98,11 +113,31 @@ impl Parser<'_> {
         }
         let top = self.top()?;
         let items = self.list(Self::item)?;
-        let from = if self.word("FROM") { self.list(Self::relation)? } else { Vec::new() };
+        let from = if self.word("FROM") {
+            self.list(Self::relation)?
+        } else {
+            Vec::new()
+        };
         let filter = self.filter()?;
-        let group = if self.words("GROUP BY") { self.list(Self::expression)? } else { Vec::new() };
-        let having = if self.word("HAVING") { Some(self.expression()?) } else { None };
-        Ok(Body::Select(Box::new(Select { distinct, top, items, from, filter, group, having })))
+        let group = if self.words("GROUP BY") {
+            self.list(Self::expression)?
+        } else {
+            Vec::new()
+        };
+        let having = if self.word("HAVING") {
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        Ok(Body::Select(Box::new(Select {
+            distinct,
+            top,
+            items,
+            from,
+            filter,
+            group,
+            having,
+        })))
     }
 
     pub(super) fn top(&mut self) -> Result<Option<Expression>> {
@@ -123,7 +158,11 @@ impl Parser<'_> {
     }
 
     pub(super) fn filter(&mut self) -> Result<Option<Expression>> {
-        if self.word("WHERE") { self.expression().map(Some) } else { Ok(None) }
+        if self.word("WHERE") {
+            self.expression().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     pub(super) fn item(&mut self) -> Result<Item> {
@@ -139,7 +178,10 @@ impl Parser<'_> {
             return self.expression().map(|value| Item::Assign(name, value));
         }
         let named = matches!(self.peek(), Some(Token::Word(_) | Token::Quoted(_)));
-        if named && self.peek_at(1) == Some(&Token::Symbol(".")) && self.peek_at(2) == Some(&Token::Symbol("*")) {
+        if named
+            && self.peek_at(1) == Some(&Token::Symbol("."))
+            && self.peek_at(2) == Some(&Token::Symbol("*"))
+        {
             let name = self.identifier()?;
             self.next()?;
             self.next()?;
@@ -148,7 +190,9 @@ impl Parser<'_> {
         if named && self.peek_at(1) == Some(&Token::Symbol("=")) {
             let alias = self.identifier()?;
             self.next()?;
-            return self.expression().map(|value| Item::Value(value, Some(alias)));
+            return self
+                .expression()
+                .map(|value| Item::Value(value, Some(alias)));
         }
         let value = self.expression()?;
         let alias = self.alias()?;
@@ -183,7 +227,12 @@ impl Parser<'_> {
                     Some(self.expression()?)
                 }
             };
-            left = Relation::Join { kind, left: Box::new(left), right, on };
+            left = Relation::Join {
+                kind,
+                left: Box::new(left),
+                right,
+                on,
+            };
         }
     }
 
@@ -211,10 +260,23 @@ impl Parser<'_> {
         }
         self.next()?;
         const HINTS: [&str; 10] = [
-            "NOLOCK", "READUNCOMMITTED", "READCOMMITTED", "READCOMMITTEDLOCK", "REPEATABLEREAD", "HOLDLOCK", "ROWLOCK", "TABLOCK", "PAGLOCK", "UPDLOCK",
+            "NOLOCK",
+            "READUNCOMMITTED",
+            "READCOMMITTED",
+            "READCOMMITTEDLOCK",
+            "REPEATABLEREAD",
+            "HOLDLOCK",
+            "ROWLOCK",
+            "TABLOCK",
+            "PAGLOCK",
+            "UPDLOCK",
         ];
         let known = self.bracketed(|parser| Ok(HINTS.iter().any(|hint| parser.word(hint))))?;
-        if known.contains(&false) { Err(self.wrong()) } else { Ok(()) }
+        if known.contains(&false) {
+            Err(self.wrong())
+        } else {
+            Ok(())
+        }
     }
 
     fn relation_in_brackets(&mut self) -> Result<Relation> {
@@ -223,13 +285,21 @@ impl Parser<'_> {
             let rows = self.list(|parser| parser.bracketed(Self::expression))?;
             self.expect(")")?;
             let (alias, columns) = self.derived_alias()?;
-            return Ok(Relation::Values { rows, alias, columns });
+            return Ok(Relation::Values {
+                rows,
+                alias,
+                columns,
+            });
         }
         if self.is_word("SELECT") || self.is_word("WITH") {
             let query = Box::new(self.query()?);
             self.expect(")")?;
             let (alias, columns) = self.derived_alias()?;
-            return Ok(Relation::Derived { query, alias, columns });
+            return Ok(Relation::Derived {
+                query,
+                alias,
+                columns,
+            });
         }
         let inner = self.relation()?;
         self.expect(")")?;
@@ -238,7 +308,11 @@ impl Parser<'_> {
 
     fn derived_alias(&mut self) -> Result<(String, Vec<String>)> {
         let alias = self.alias()?.ok_or_else(|| self.wrong())?;
-        let columns = if self.is_symbol("(") { self.bracketed(Self::identifier)? } else { Vec::new() };
+        let columns = if self.is_symbol("(") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
         Ok((alias, columns))
     }
 
@@ -250,7 +324,11 @@ impl Parser<'_> {
             let since = self.expression()?;
             self.expect(")")?;
             let alias = self.alias()?.ok_or_else(|| self.wrong())?;
-            return Ok(Relation::Changes { table, since, alias });
+            return Ok(Relation::Changes {
+                table,
+                since,
+                alias,
+            });
         }
         self.expect_words("VERSION")?;
         let table = self.name()?;
@@ -260,6 +338,11 @@ impl Parser<'_> {
         let values = self.bracketed(Self::expression)?;
         self.expect(")")?;
         let alias = self.alias()?.ok_or_else(|| self.wrong())?;
-        Ok(Relation::Version { table, columns, values, alias })
+        Ok(Relation::Version {
+            table,
+            columns,
+            values,
+            alias,
+        })
     }
 }

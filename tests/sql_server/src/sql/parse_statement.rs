@@ -29,7 +29,10 @@ impl Parser<'_> {
             "CREATE" => self.create(),
             "DROP" => self.drop_object(),
             "ALTER" => self.alter(),
-            "TRUNCATE" => self.expect_words("TABLE").and_then(|()| self.name()).map(Statement::Truncate),
+            "TRUNCATE" => self
+                .expect_words("TABLE")
+                .and_then(|()| self.name())
+                .map(Statement::Truncate),
             "USE" => self.identifier().map(Statement::Use),
             "DECLARE" => self.declare(),
             "SET" => self.set(),
@@ -42,7 +45,10 @@ impl Parser<'_> {
             "PRINT" => self.expression().map(Statement::Print),
             "RAISERROR" => self.raise_error(),
             "THROW" => self.throw(),
-            "WAITFOR" => self.expect_words("DELAY").and_then(|()| self.text()).map(Statement::WaitFor),
+            "WAITFOR" => self
+                .expect_words("DELAY")
+                .and_then(|()| self.text())
+                .map(Statement::WaitFor),
             // The first statement of a batch may be a procedure without EXEC.
             _ if mark == 0 => {
                 self.back_to(mark);
@@ -86,7 +92,11 @@ impl Parser<'_> {
             return Ok(Vec::new());
         }
         let items = self.list(Self::item)?;
-        if self.is_word("INTO") { Err(self.wrong()) } else { Ok(items) }
+        if self.is_word("INTO") {
+            Err(self.wrong())
+        } else {
+            Ok(items)
+        }
     }
 
     fn insert(&mut self, with: Option<Vec<u8>>) -> Result<Statement> {
@@ -96,7 +106,11 @@ impl Parser<'_> {
         self.word("INTO");
         let table = self.name()?;
         self.table_hints()?;
-        let columns = if self.is_symbol("(") { self.bracketed(Self::identifier)? } else { Vec::new() };
+        let columns = if self.is_symbol("(") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
         let output = self.output()?;
         let source = if self.words("DEFAULT VALUES") {
             InsertSource::Defaults
@@ -107,11 +121,21 @@ impl Parser<'_> {
         } else {
             return Err(self.wrong());
         };
-        Ok(Statement::Insert { table, columns, source, output, with })
+        Ok(Statement::Insert {
+            table,
+            columns,
+            source,
+            output,
+            with,
+        })
     }
 
     fn value_or_default(&mut self) -> Result<Option<Expression>> {
-        if self.word("DEFAULT") { Ok(None) } else { self.expression().map(Some) }
+        if self.word("DEFAULT") {
+            Ok(None)
+        } else {
+            self.expression().map(Some)
+        }
     }
 
     /// The rows come as a message of their own, with their types; here only the order of the columns matters.
@@ -125,7 +149,9 @@ impl Parser<'_> {
         })?;
         if self.word("WITH") {
             self.bracketed(|parser| {
-                parser.identifier().or_else(|_| parser.expect_words("CHECK").map(|()| String::new()))?;
+                parser
+                    .identifier()
+                    .or_else(|_| parser.expect_words("CHECK").map(|()| String::new()))?;
                 if parser.symbol("=") {
                     parser.next()?;
                 } else if parser.is_symbol("(") {
@@ -154,7 +180,11 @@ impl Parser<'_> {
             for operator in ["+", "-", "*", "/"] {
                 if parser.symbol(&format!("{operator}=")) {
                     let old = Expression::Column(vec![column.clone()]);
-                    let new = Expression::Arithmetic(operator, Box::new(old), Box::new(parser.expression()?));
+                    let new = Expression::Arithmetic(
+                        operator,
+                        Box::new(old),
+                        Box::new(parser.expression()?),
+                    );
                     return Ok((column, new));
                 }
             }
@@ -162,9 +192,21 @@ impl Parser<'_> {
             Ok((column, parser.expression()?))
         })?;
         let output = self.output()?;
-        let from = if self.word("FROM") { self.list(Self::relation)? } else { Vec::new() };
+        let from = if self.word("FROM") {
+            self.list(Self::relation)?
+        } else {
+            Vec::new()
+        };
         let filter = self.filter()?;
-        Ok(Statement::Update { table, sets, from, filter, top, output, with })
+        Ok(Statement::Update {
+            table,
+            sets,
+            from,
+            filter,
+            top,
+            output,
+            with,
+        })
     }
 
     fn delete(&mut self, with: Option<Vec<u8>>) -> Result<Statement> {
@@ -173,9 +215,20 @@ impl Parser<'_> {
         let table = self.name()?;
         self.table_hints()?;
         let output = self.output()?;
-        let from = if self.word("FROM") { self.list(Self::relation)? } else { Vec::new() };
+        let from = if self.word("FROM") {
+            self.list(Self::relation)?
+        } else {
+            Vec::new()
+        };
         let filter = self.filter()?;
-        Ok(Statement::Delete { table, from, filter, top, output, with })
+        Ok(Statement::Delete {
+            table,
+            from,
+            filter,
+            top,
+            output,
+            with,
+        })
     }
 
     fn declare(&mut self) -> Result<Statement> {
@@ -183,7 +236,11 @@ impl Parser<'_> {
             let name = parser.variable()?;
             parser.word("AS");
             let sql_type = parser.sql_type()?;
-            let value = if parser.symbol("=") { Some(parser.expression()?) } else { None };
+            let value = if parser.symbol("=") {
+                Some(parser.expression()?)
+            } else {
+                None
+            };
             Ok((name, sql_type, value))
         })?;
         Ok(Statement::Declare(variables))
@@ -193,7 +250,9 @@ impl Parser<'_> {
         if matches!(self.peek(), Some(Token::Variable(_))) {
             let name = self.variable()?;
             self.expect("=")?;
-            return self.expression().map(|value| Statement::SetVariable(name, value));
+            return self
+                .expression()
+                .map(|value| Statement::SetVariable(name, value));
         }
         if self.words("TRANSACTION ISOLATION LEVEL") {
             return self.isolation().map(Statement::SetIsolation);
@@ -203,7 +262,9 @@ impl Parser<'_> {
         }
         if self.word("IDENTITY_INSERT") {
             let table = self.name()?;
-            return self.on_off().map(|on| Statement::SetIdentityInsert { table, on });
+            return self
+                .on_off()
+                .map(|on| Statement::SetIdentityInsert { table, on });
         }
         self.set_option()
     }
@@ -211,11 +272,31 @@ impl Parser<'_> {
     fn set_option(&mut self) -> Result<Statement> {
         // With these settings, a statement means what it means here. With others it would not.
         const ON_OR_OFF: [&str; 8] = [
-            "ANSI_NULL_DFLT_ON", "ANSI_DEFAULTS", "NUMERIC_ROUNDABORT", "ARITHABORT", "ARITHIGNORE", "ANSI_PADDING", "ANSI_WARNINGS", "CURSOR_CLOSE_ON_COMMIT",
+            "ANSI_NULL_DFLT_ON",
+            "ANSI_DEFAULTS",
+            "NUMERIC_ROUNDABORT",
+            "ARITHABORT",
+            "ARITHIGNORE",
+            "ANSI_PADDING",
+            "ANSI_WARNINGS",
+            "CURSOR_CLOSE_ON_COMMIT",
         ];
         const ON: [&str; 3] = ["ANSI_NULLS", "QUOTED_IDENTIFIER", "CONCAT_NULL_YIELDS_NULL"];
-        const OFF: [&str; 5] = ["IMPLICIT_TRANSACTIONS", "FMTONLY", "NOEXEC", "PARSEONLY", "SHOWPLAN_TEXT"];
-        const VALUE: [&str; 6] = ["TEXTSIZE", "LANGUAGE", "DATEFORMAT", "DATEFIRST", "ROWCOUNT", "DEADLOCK_PRIORITY"];
+        const OFF: [&str; 5] = [
+            "IMPLICIT_TRANSACTIONS",
+            "FMTONLY",
+            "NOEXEC",
+            "PARSEONLY",
+            "SHOWPLAN_TEXT",
+        ];
+        const VALUE: [&str; 6] = [
+            "TEXTSIZE",
+            "LANGUAGE",
+            "DATEFORMAT",
+            "DATEFIRST",
+            "ROWCOUNT",
+            "DEADLOCK_PRIORITY",
+        ];
         if self.word("NOCOUNT") {
             return self.on_off().map(Statement::SetCount);
         }
@@ -223,14 +304,23 @@ impl Parser<'_> {
             return self.on_off().map(Statement::SetXactAbort);
         }
         let known = self.list(|parser| {
-            Ok(ON_OR_OFF.iter().chain(&ON).chain(&OFF).find(|option| parser.word(option)).copied())
+            Ok(ON_OR_OFF
+                .iter()
+                .chain(&ON)
+                .chain(&OFF)
+                .find(|option| parser.word(option))
+                .copied())
         });
         if let Ok(options) = &known
             && let Some(options) = options.iter().copied().collect::<Option<Vec<&str>>>()
         {
             let on = self.on_off()?;
             let wrong = if on { &OFF[..] } else { &ON[..] };
-            return if options.iter().any(|option| wrong.contains(option)) { Err(self.wrong()) } else { Ok(Statement::SetNothing) };
+            return if options.iter().any(|option| wrong.contains(option)) {
+                Err(self.wrong())
+            } else {
+                Ok(Statement::SetNothing)
+            };
         }
         if VALUE.iter().any(|option| self.word(option)) {
             if !self.is_symbol("-") {
@@ -283,8 +373,9 @@ impl Parser<'_> {
             None | Some(Token::Symbol(";")) => true,
             Some(Token::Word(word)) => {
                 const BEGIN: [&str; 22] = [
-                    "SELECT", "INSERT", "UPDATE", "DELETE", "SET", "DECLARE", "COMMIT", "ROLLBACK", "IF", "EXEC", "EXECUTE", "CREATE", "DROP", "ALTER", "BEGIN", "END", "ELSE", "PRINT",
-                    "WITH", "TRUNCATE", "WAITFOR", "SAVE",
+                    "SELECT", "INSERT", "UPDATE", "DELETE", "SET", "DECLARE", "COMMIT", "ROLLBACK",
+                    "IF", "EXEC", "EXECUTE", "CREATE", "DROP", "ALTER", "BEGIN", "END", "ELSE",
+                    "PRINT", "WITH", "TRUNCATE", "WAITFOR", "SAVE",
                 ];
                 BEGIN.iter().any(|begin| word.eq_ignore_ascii_case(begin))
             }
@@ -294,7 +385,11 @@ impl Parser<'_> {
 
     fn end_of_transaction(&mut self) -> Result<Option<String>> {
         let _ = self.word("TRANSACTION") || self.word("TRAN") || self.word("WORK");
-        if self.ends_statement() { Ok(None) } else { self.identifier().map(Some) }
+        if self.ends_statement() {
+            Ok(None)
+        } else {
+            self.identifier().map(Some)
+        }
     }
 
     fn save(&mut self) -> Result<Statement> {
@@ -310,8 +405,16 @@ impl Parser<'_> {
         while self.is_symbol(";") && self.peek_at(1).is_some() && self.is_word_at(1, "ELSE") {
             self.next()?;
         }
-        let otherwise = if self.word("ELSE") { vec![self.statement()?] } else { Vec::new() };
-        Ok(Statement::If { condition, then, otherwise })
+        let otherwise = if self.word("ELSE") {
+            vec![self.statement()?]
+        } else {
+            Vec::new()
+        };
+        Ok(Statement::If {
+            condition,
+            then,
+            otherwise,
+        })
     }
 
     fn execute(&mut self) -> Result<Statement> {
@@ -338,19 +441,35 @@ impl Parser<'_> {
                     && !word.eq_ignore_ascii_case("NULL")
                 {
                     parser.next()?;
-                    return Ok((name, Expression::Text { text: word, national: true }));
+                    return Ok((
+                        name,
+                        Expression::Text {
+                            text: word,
+                            national: true,
+                        },
+                    ));
                 }
                 Ok((name, parser.sum()?))
             })?;
         }
-        Ok(Statement::Execute { procedure, arguments })
+        Ok(Statement::Execute {
+            procedure,
+            arguments,
+        })
     }
 
     fn raise_error(&mut self) -> Result<Statement> {
         let mut arguments = self.bracketed(Self::expression)?.into_iter();
-        let found = (arguments.next(), arguments.next(), arguments.next(), arguments.next());
+        let found = (
+            arguments.next(),
+            arguments.next(),
+            arguments.next(),
+            arguments.next(),
+        );
         match found {
-            (Some(message), Some(class), Some(_), None) => Ok(Statement::RaiseError { message, class }),
+            (Some(message), Some(class), Some(_), None) => {
+                Ok(Statement::RaiseError { message, class })
+            }
             _ => Err(self.wrong()),
         }
     }

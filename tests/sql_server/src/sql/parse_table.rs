@@ -19,7 +19,11 @@ impl Parser<'_> {
         }
         if self.word("DATABASE") {
             let name = self.identifier()?;
-            let collation = if self.word("COLLATE") { Some(self.collation()?.name().to_owned()) } else { None };
+            let collation = if self.word("COLLATE") {
+                Some(self.collation()?.name().to_owned())
+            } else {
+                None
+            };
             return Ok(Statement::CreateDatabase { name, collation });
         }
         let unique = self.word("UNIQUE");
@@ -29,8 +33,19 @@ impl Parser<'_> {
         self.expect_words("ON")?;
         let table = self.name()?;
         let columns = self.bracketed(Self::key_column)?;
-        let included = if self.word("INCLUDE") { self.bracketed(Self::identifier)? } else { Vec::new() };
-        Ok(Statement::CreateIndex { name, unique, clustered, table, columns, included })
+        let included = if self.word("INCLUDE") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
+        Ok(Statement::CreateIndex {
+            name,
+            unique,
+            clustered,
+            table,
+            columns,
+            included,
+        })
     }
 
     /// `CLUSTERED`, `NONCLUSTERED`, or neither.
@@ -52,17 +67,29 @@ impl Parser<'_> {
 
     fn create_view(&mut self) -> Result<Statement> {
         let name = self.name()?;
-        let columns = if self.is_symbol("(") { self.bracketed(Self::identifier)? } else { Vec::new() };
+        let columns = if self.is_symbol("(") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
         self.expect_words("AS")?;
         let query = Box::new(self.query()?);
-        Ok(Statement::CreateView { name, columns, query })
+        Ok(Statement::CreateView {
+            name,
+            columns,
+            query,
+        })
     }
 
     fn create_table(&mut self) -> Result<Statement> {
         let name = self.name()?;
         let (mut columns, mut constraints) = (Vec::new(), Vec::new());
         self.bracketed(|parser| parser.table_element(&mut columns, &mut constraints))?;
-        Ok(Statement::CreateTable { name, columns, constraints })
+        Ok(Statement::CreateTable {
+            name,
+            columns,
+            constraints,
+        })
     }
 
     fn table_element(
@@ -81,7 +108,11 @@ impl Parser<'_> {
     /// A constraint, of a column when one is named.
     fn constraint(&mut self, column: Option<&str>) -> Result<Option<TableConstraint>> {
         let mark = self.mark();
-        let name = if self.word("CONSTRAINT") { Some(self.identifier()?) } else { None };
+        let name = if self.word("CONSTRAINT") {
+            Some(self.identifier()?)
+        } else {
+            None
+        };
         let kind = if self.words("PRIMARY KEY") {
             self.key(true, column)?
         } else if self.word("UNIQUE") {
@@ -106,7 +137,11 @@ impl Parser<'_> {
             Some(column) => vec![(column.to_owned(), false)],
             None => self.bracketed(Self::key_column)?,
         };
-        Ok(ConstraintKind::Key { primary, clustered, columns })
+        Ok(ConstraintKind::Key {
+            primary,
+            clustered,
+            columns,
+        })
     }
 
     fn foreign_key(&mut self, column: Option<&str>) -> Result<ConstraintKind> {
@@ -116,8 +151,16 @@ impl Parser<'_> {
         };
         self.expect_words("REFERENCES")?;
         let table = self.name()?;
-        let referenced = if self.is_symbol("(") { self.bracketed(Self::identifier)? } else { Vec::new() };
-        Ok(ConstraintKind::Foreign { columns, table, referenced })
+        let referenced = if self.is_symbol("(") {
+            self.bracketed(Self::identifier)?
+        } else {
+            Vec::new()
+        };
+        Ok(ConstraintKind::Foreign {
+            columns,
+            table,
+            referenced,
+        })
     }
 
     pub(super) fn column_definition(&mut self) -> Result<ColumnDefinition> {
@@ -129,7 +172,9 @@ impl Parser<'_> {
             Err(error) => {
                 self.back_to(mark);
                 let implied = name.eq_ignore_ascii_case("timestamp");
-                if !implied { return Err(error) }
+                if !implied {
+                    return Err(error);
+                }
                 crate::types::SqlType::RowVersion
             }
         };
@@ -192,9 +237,18 @@ impl Parser<'_> {
         }
         let if_exists = self.words("IF EXISTS");
         match what.as_str() {
-            "TABLE" => Ok(Statement::DropTable { names: self.list(Self::name)?, if_exists }),
-            "VIEW" => Ok(Statement::DropView { names: self.list(Self::name)?, if_exists }),
-            "DATABASE" => Ok(Statement::DropDatabase { name: self.identifier()?, if_exists }),
+            "TABLE" => Ok(Statement::DropTable {
+                names: self.list(Self::name)?,
+                if_exists,
+            }),
+            "VIEW" => Ok(Statement::DropView {
+                names: self.list(Self::name)?,
+                if_exists,
+            }),
+            "DATABASE" => Ok(Statement::DropDatabase {
+                name: self.identifier()?,
+                if_exists,
+            }),
             _ => Err(self.wrong()),
         }
     }
@@ -211,7 +265,11 @@ impl Parser<'_> {
 
     fn alteration(&mut self) -> Result<AlterTable> {
         for enable in [true, false] {
-            if self.words(if enable { "ENABLE CHANGE_TRACKING" } else { "DISABLE CHANGE_TRACKING" }) {
+            if self.words(if enable {
+                "ENABLE CHANGE_TRACKING"
+            } else {
+                "DISABLE CHANGE_TRACKING"
+            }) {
                 let mut columns = false;
                 if self.word("WITH") {
                     self.expect("(")?;
@@ -239,7 +297,11 @@ impl Parser<'_> {
     }
 
     fn alter_database(&mut self) -> Result<Statement> {
-        let name = if self.word("CURRENT") { None } else { Some(self.identifier()?) };
+        let name = if self.word("CURRENT") {
+            None
+        } else {
+            Some(self.identifier()?)
+        };
         self.expect_words("SET")?;
         let options = self.list(Self::database_option)?;
         if self.words("WITH ROLLBACK IMMEDIATE") || self.words("WITH NO_WAIT") {
@@ -258,7 +320,11 @@ impl Parser<'_> {
         self.expect_words("CHANGE_TRACKING")?;
         self.symbol("=");
         let (mut retention_minutes, mut cleanup) = (2 * 24 * 60, true);
-        let enable = if self.is_symbol("(") { true } else { self.on_off()? };
+        let enable = if self.is_symbol("(") {
+            true
+        } else {
+            self.on_off()?
+        };
         if self.is_symbol("(") {
             self.bracketed(|parser| {
                 if parser.word("CHANGE_RETENTION") {
@@ -273,7 +339,11 @@ impl Parser<'_> {
                 Ok(())
             })?;
         }
-        Ok(DatabaseOption::ChangeTracking { enable, retention_minutes, cleanup })
+        Ok(DatabaseOption::ChangeTracking {
+            enable,
+            retention_minutes,
+            cleanup,
+        })
     }
 
     fn minutes(&mut self) -> Result<i64> {
@@ -296,6 +366,9 @@ pub(crate) fn schema_and_name(name: &Name) -> (String, String) {
 
 /// The database it is in, where one is said.
 pub(crate) fn database_of(name: &Name) -> Option<&str> {
-    name.iter().rev().nth(2).map(String::as_str).filter(|database| !database.is_empty())
+    name.iter()
+        .rev()
+        .nth(2)
+        .map(String::as_str)
+        .filter(|database| !database.is_empty())
 }
-

@@ -19,7 +19,11 @@ pub(crate) struct Parser<'a> {
 /// All statements of a batch, each with the line it begins on.
 pub(crate) fn parse(text: &str) -> Result<Vec<(Statement, u32)>> {
     let found = tokens(text)?;
-    let mut parser = Parser { tokens: &found, at: 0, depth: 0 };
+    let mut parser = Parser {
+        tokens: &found,
+        at: 0,
+        depth: 0,
+    };
     let mut statements = Vec::new();
     loop {
         while parser.symbol(";") {}
@@ -38,7 +42,9 @@ impl Parser<'_> {
 
     pub(super) fn line(&self) -> u32 {
         let last = self.tokens.len().saturating_sub(1);
-        self.tokens.get(self.at.min(last)).map_or(1, |lexeme| lexeme.line)
+        self.tokens
+            .get(self.at.min(last))
+            .map_or(1, |lexeme| lexeme.line)
     }
 
     pub(super) fn peek(&self) -> Option<&Token> {
@@ -66,7 +72,10 @@ impl Parser<'_> {
     /// The error of the token that stands here.
     pub(super) fn wrong(&self) -> SqlError {
         let last = self.tokens.len().saturating_sub(1);
-        let near = self.tokens.get(self.at.min(last)).map(|lexeme| lexeme.token.told());
+        let near = self
+            .tokens
+            .get(self.at.min(last))
+            .map(|lexeme| lexeme.token.told());
         SqlError::syntax(&near.unwrap_or_default(), self.line())
     }
 
@@ -93,7 +102,10 @@ impl Parser<'_> {
     /// Takes several keywords, all or none.
     pub(super) fn words(&mut self, words: &str) -> bool {
         let wanted: Vec<&str> = words.split(' ').collect();
-        let found = wanted.iter().enumerate().all(|(at, word)| self.is_word_at(at, word));
+        let found = wanted
+            .iter()
+            .enumerate()
+            .all(|(at, word)| self.is_word_at(at, word));
         if found {
             self.at += wanted.len();
         }
@@ -107,18 +119,33 @@ impl Parser<'_> {
     }
 
     pub(super) fn expect_words(&mut self, words: &str) -> Result<()> {
-        if self.words(words) { Ok(()) } else { Err(self.wrong()) }
+        if self.words(words) {
+            Ok(())
+        } else {
+            Err(self.wrong())
+        }
     }
 
     pub(super) fn expect(&mut self, symbol: &str) -> Result<()> {
-        if self.symbol(symbol) { Ok(()) } else { Err(self.wrong()) }
+        if self.symbol(symbol) {
+            Ok(())
+        } else {
+            Err(self.wrong())
+        }
     }
 
     /// Runs a production one level deeper.
-    pub(super) fn deeper<T>(&mut self, production: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn deeper<T>(
+        &mut self,
+        production: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(SqlError::new(191, 15, "Some part of your SQL statement is nested too deeply."));
+            return Err(SqlError::new(
+                191,
+                15,
+                "Some part of your SQL statement is nested too deeply.",
+            ));
         }
         let found = production(self);
         self.depth -= 1;
@@ -126,7 +153,10 @@ impl Parser<'_> {
     }
 
     /// One or more of what `production` takes, between commas.
-    pub(super) fn list<T>(&mut self, mut production: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn list<T>(
+        &mut self,
+        mut production: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut found = vec![production(self)?];
         while self.symbol(",") {
             found.push(production(self)?);
@@ -135,7 +165,10 @@ impl Parser<'_> {
     }
 
     /// A list in brackets.
-    pub(super) fn bracketed<T>(&mut self, production: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn bracketed<T>(
+        &mut self,
+        production: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         self.expect("(")?;
         let found = self.list(production)?;
         self.expect(")")?;
@@ -173,10 +206,18 @@ impl Parser<'_> {
         let mut parts = vec![self.identifier()?];
         while self.symbol(".") {
             // `database..table`: the schema is left out.
-            let part = if self.is_symbol(".") { String::new() } else { self.identifier()? };
+            let part = if self.is_symbol(".") {
+                String::new()
+            } else {
+                self.identifier()?
+            };
             parts.push(part);
         }
-        if parts.len() > 4 { Err(self.wrong()) } else { Ok(parts) }
+        if parts.len() > 4 {
+            Err(self.wrong())
+        } else {
+            Ok(parts)
+        }
     }
 
     pub(super) fn variable(&mut self) -> Result<String> {
@@ -193,7 +234,10 @@ impl Parser<'_> {
         let negative = self.symbol("-");
         let error = self.wrong();
         match self.next()? {
-            Token::Number(digits) => digits.parse::<i64>().map(|n| if negative { -n } else { n }).map_err(|_| error),
+            Token::Number(digits) => digits
+                .parse::<i64>()
+                .map(|n| if negative { -n } else { n })
+                .map_err(|_| error),
             _ => Err(error),
         }
     }
@@ -225,12 +269,28 @@ impl Parser<'_> {
         if name.eq_ignore_ascii_case("double") && self.word("PRECISION") {
             "float".clone_into(&mut name);
         }
-        let varying = matches!(name.to_ascii_lowercase().as_str(), "char" | "nchar" | "binary") && self.word("VARYING");
+        let varying = matches!(
+            name.to_ascii_lowercase().as_str(),
+            "char" | "nchar" | "binary"
+        ) && self.word("VARYING");
         if varying {
-            name = name.to_ascii_lowercase().replace("nchar", "nvarchar").replace("char", "varchar").replace("nvarvarchar", "nvarchar").replace("binary", "varbinary");
+            name = name
+                .to_ascii_lowercase()
+                .replace("nchar", "nvarchar")
+                .replace("char", "varchar")
+                .replace("nvarvarchar", "nvarchar")
+                .replace("binary", "varbinary");
         }
-        let arguments = if self.is_symbol("(") { self.bracketed(Self::type_argument)? } else { Vec::new() };
-        let collation = if self.word("COLLATE") { self.collation()? } else { Collation::DEFAULT };
+        let arguments = if self.is_symbol("(") {
+            self.bracketed(Self::type_argument)?
+        } else {
+            Vec::new()
+        };
+        let collation = if self.word("COLLATE") {
+            self.collation()?
+        } else {
+            Collation::DEFAULT
+        };
         let known = SqlType::declared(&name, &arguments, collation);
         known.ok_or_else(|| SqlError {
             line: error.line,
@@ -243,7 +303,10 @@ impl Parser<'_> {
             return Ok(MAX);
         }
         let error = self.wrong();
-        u16::try_from(self.integer()?).ok().filter(|n| *n <= 8000).ok_or(error)
+        u16::try_from(self.integer()?)
+            .ok()
+            .filter(|n| *n <= 8000)
+            .ok_or(error)
     }
 
     pub(super) fn collation(&mut self) -> Result<Collation> {
@@ -256,20 +319,96 @@ impl Parser<'_> {
 /// Words that are no names and no aliases without brackets.
 fn is_reserved(word: &str) -> bool {
     const RESERVED: [&str; 72] = [
-        "ADD", "ALL", "ALTER", "AND", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "CHECK", "COLLATE", "COMMIT",
-        "CONSTRAINT", "CREATE", "CROSS", "DECLARE", "DEFAULT", "DELETE", "DESC", "DISTINCT", "DROP", "ELSE", "END",
-        "EXCEPT", "EXEC", "EXECUTE", "EXISTS", "FETCH", "FOR", "FOREIGN", "FROM", "FULL", "GROUP", "HAVING", "IF",
-        "IN", "INDEX", "INNER", "INSERT", "INTERSECT", "INTO", "IS", "JOIN", "LEFT", "LIKE", "MERGE", "NOT", "NULL",
-        "ON", "OPTION", "OR", "ORDER", "OUTER", "PRIMARY", "PRINT", "RIGHT", "ROLLBACK", "SAVE", "SELECT", "SET",
-        "TABLE", "THEN", "TOP", "UNION", "UNIQUE", "UPDATE", "USE", "VALUES", "WHEN", "WHERE", "WITH",
+        "ADD",
+        "ALL",
+        "ALTER",
+        "AND",
+        "AS",
+        "ASC",
+        "BEGIN",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CHECK",
+        "COLLATE",
+        "COMMIT",
+        "CONSTRAINT",
+        "CREATE",
+        "CROSS",
+        "DECLARE",
+        "DEFAULT",
+        "DELETE",
+        "DESC",
+        "DISTINCT",
+        "DROP",
+        "ELSE",
+        "END",
+        "EXCEPT",
+        "EXEC",
+        "EXECUTE",
+        "EXISTS",
+        "FETCH",
+        "FOR",
+        "FOREIGN",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "HAVING",
+        "IF",
+        "IN",
+        "INDEX",
+        "INNER",
+        "INSERT",
+        "INTERSECT",
+        "INTO",
+        "IS",
+        "JOIN",
+        "LEFT",
+        "LIKE",
+        "MERGE",
+        "NOT",
+        "NULL",
+        "ON",
+        "OPTION",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "PRIMARY",
+        "PRINT",
+        "RIGHT",
+        "ROLLBACK",
+        "SAVE",
+        "SELECT",
+        "SET",
+        "TABLE",
+        "THEN",
+        "TOP",
+        "UNION",
+        "UNIQUE",
+        "UPDATE",
+        "USE",
+        "VALUES",
+        "WHEN",
+        "WHERE",
+        "WITH",
     ];
-    RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved))
+    RESERVED
+        .iter()
+        .any(|reserved| word.eq_ignore_ascii_case(reserved))
 }
 
 /// Words that begin a statement, or go on with a query, and are names elsewhere.
 fn begins_statement(word: &str) -> bool {
     const WORDS: [&str; 9] = [
-        "OFFSET", "OUTPUT", "RAISERROR", "RETURN", "THROW", "TRUNCATE", "WAITFOR", "WHILE", "GO",
+        "OFFSET",
+        "OUTPUT",
+        "RAISERROR",
+        "RETURN",
+        "THROW",
+        "TRUNCATE",
+        "WAITFOR",
+        "WHILE",
+        "GO",
     ];
     WORDS.iter().any(|begins| word.eq_ignore_ascii_case(begins))
 }
@@ -277,23 +416,43 @@ fn begins_statement(word: &str) -> bool {
 /// The query of a view, from its text.
 pub(crate) fn view_query(text: &str) -> Result<super::syntax::Query> {
     let found = tokens(text)?;
-    let mut parser = Parser { tokens: &found, at: 0, depth: 0 };
+    let mut parser = Parser {
+        tokens: &found,
+        at: 0,
+        depth: 0,
+    };
     let query = parser.query()?;
-    if parser.ended() { Ok(query) } else { Err(parser.wrong()) }
+    if parser.ended() {
+        Ok(query)
+    } else {
+        Err(parser.wrong())
+    }
 }
 
 /// Columns as CREATE TABLE lists them, without the brackets.
 pub(crate) fn column_list(text: &str) -> Result<Vec<super::syntax::ColumnDefinition>> {
     let found = tokens(text)?;
-    let mut parser = Parser { tokens: &found, at: 0, depth: 0 };
+    let mut parser = Parser {
+        tokens: &found,
+        at: 0,
+        depth: 0,
+    };
     let columns = parser.list(Parser::column_definition)?;
-    if parser.ended() { Ok(columns) } else { Err(parser.wrong()) }
+    if parser.ended() {
+        Ok(columns)
+    } else {
+        Err(parser.wrong())
+    }
 }
 
 /// The parameters of `sp_executesql`, as its second argument declares them.
 pub(crate) fn declarations(text: &str) -> Result<Vec<(String, SqlType)>> {
     let found = tokens(text)?;
-    let mut parser = Parser { tokens: &found, at: 0, depth: 0 };
+    let mut parser = Parser {
+        tokens: &found,
+        at: 0,
+        depth: 0,
+    };
     if parser.ended() {
         return Ok(Vec::new());
     }
@@ -304,5 +463,9 @@ pub(crate) fn declarations(text: &str) -> Result<Vec<(String, SqlType)>> {
         let _ = parser.word("OUTPUT") || parser.word("OUT");
         Ok((name, sql_type))
     })?;
-    if parser.ended() { Ok(declared) } else { Err(parser.wrong()) }
+    if parser.ended() {
+        Ok(declared)
+    } else {
+        Err(parser.wrong())
+    }
 }

@@ -13,7 +13,10 @@ pub(crate) enum Expression {
     Number(String),
     Float(String),
     Money(String),
-    Text { text: String, national: bool },
+    Text {
+        text: String,
+        national: bool,
+    },
     Binary(Vec<u8>),
     Variable(String),
     Column(Name),
@@ -26,15 +29,34 @@ pub(crate) enum Expression {
     Or(Box<Self>, Box<Self>),
     Not(Box<Self>),
     IsNull(Box<Self>),
-    Like { value: Box<Self>, pattern: Box<Self>, escape: Option<String> },
+    Like {
+        value: Box<Self>,
+        pattern: Box<Self>,
+        escape: Option<String>,
+    },
     Between(Box<Self>, Box<Self>, Box<Self>),
     In(Box<Self>, Vec<Self>),
     InQuery(Box<Self>, Box<Query>),
     Exists(Box<Query>),
-    Case { operand: Option<Box<Self>>, branches: Vec<(Self, Self)>, otherwise: Option<Box<Self>> },
+    Case {
+        operand: Option<Box<Self>>,
+        branches: Vec<(Self, Self)>,
+        otherwise: Option<Box<Self>>,
+    },
     /// CAST and CONVERT; `tolerant` where a failure is NULL.
-    Cast { value: Box<Self>, to: SqlType, style: Option<i64>, tolerant: bool },
-    Call { name: String, arguments: Vec<Self>, distinct: bool, star: bool, over: Option<Over> },
+    Cast {
+        value: Box<Self>,
+        to: SqlType,
+        style: Option<i64>,
+        tolerant: bool,
+    },
+    Call {
+        name: String,
+        arguments: Vec<Self>,
+        distinct: bool,
+        star: bool,
+        over: Option<Over>,
+    },
     Query(Box<Query>),
     Collate(Box<Self>, String),
 }
@@ -101,14 +123,39 @@ pub(crate) enum Join {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Relation {
-    Table { name: Name, alias: Option<String> },
-    Derived { query: Box<Query>, alias: String, columns: Vec<String> },
-    Values { rows: Vec<Vec<Expression>>, alias: String, columns: Vec<String> },
-    Join { kind: Join, left: Box<Self>, right: Box<Self>, on: Option<Expression> },
+    Table {
+        name: Name,
+        alias: Option<String>,
+    },
+    Derived {
+        query: Box<Query>,
+        alias: String,
+        columns: Vec<String>,
+    },
+    Values {
+        rows: Vec<Vec<Expression>>,
+        alias: String,
+        columns: Vec<String>,
+    },
+    Join {
+        kind: Join,
+        left: Box<Self>,
+        right: Box<Self>,
+        on: Option<Expression>,
+    },
     /// `CHANGETABLE(CHANGES table, since)`
-    Changes { table: Name, since: Expression, alias: String },
+    Changes {
+        table: Name,
+        since: Expression,
+        alias: String,
+    },
     /// `CHANGETABLE(VERSION table, (columns), (values))`
-    Version { table: Name, columns: Vec<String>, values: Vec<Expression>, alias: String },
+    Version {
+        table: Name,
+        columns: Vec<String>,
+        values: Vec<Expression>,
+        alias: String,
+    },
     Function(Name),
 }
 
@@ -131,8 +178,16 @@ pub(crate) struct TableConstraint {
 
 #[derive(Clone, Debug)]
 pub(crate) enum ConstraintKind {
-    Key { primary: bool, clustered: Option<bool>, columns: Vec<(String, bool)> },
-    Foreign { columns: Vec<String>, table: Name, referenced: Vec<String> },
+    Key {
+        primary: bool,
+        clustered: Option<bool>,
+        columns: Vec<(String, bool)>,
+    },
+    Foreign {
+        columns: Vec<String>,
+        table: Name,
+        referenced: Vec<String>,
+    },
     Check(Expression),
 }
 
@@ -157,7 +212,11 @@ pub(crate) enum AlterTable {
 pub(crate) enum DatabaseOption {
     SnapshotIsolation(bool),
     ReadCommittedSnapshot(bool),
-    ChangeTracking { enable: bool, retention_minutes: i64, cleanup: bool },
+    ChangeTracking {
+        enable: bool,
+        retention_minutes: i64,
+        cleanup: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,21 +236,78 @@ pub(crate) struct BulkColumn {
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
     Select(Query),
-    Insert { table: Name, columns: Vec<String>, source: InsertSource, output: Vec<Item>, with: Option<Vec<u8>> },
-    Update { table: Name, sets: Vec<(String, Expression)>, from: Vec<Relation>, filter: Option<Expression>, top: Option<Expression>, output: Vec<Item>, with: Option<Vec<u8>> },
-    Delete { table: Name, from: Vec<Relation>, filter: Option<Expression>, top: Option<Expression>, output: Vec<Item>, with: Option<Vec<u8>> },
+    Insert {
+        table: Name,
+        columns: Vec<String>,
+        source: InsertSource,
+        output: Vec<Item>,
+        with: Option<Vec<u8>>,
+    },
+    Update {
+        table: Name,
+        sets: Vec<(String, Expression)>,
+        from: Vec<Relation>,
+        filter: Option<Expression>,
+        top: Option<Expression>,
+        output: Vec<Item>,
+        with: Option<Vec<u8>>,
+    },
+    Delete {
+        table: Name,
+        from: Vec<Relation>,
+        filter: Option<Expression>,
+        top: Option<Expression>,
+        output: Vec<Item>,
+        with: Option<Vec<u8>>,
+    },
     Truncate(Name),
-    CreateTable { name: Name, columns: Vec<ColumnDefinition>, constraints: Vec<TableConstraint> },
-    DropTable { names: Vec<Name>, if_exists: bool },
-    AlterTable { name: Name, change: AlterTable },
-    CreateIndex { name: String, unique: bool, clustered: bool, table: Name, columns: Vec<(String, bool)>, included: Vec<String> },
-    DropIndex { name: String, table: Name },
-    CreateView { name: Name, columns: Vec<String>, query: Box<Query> },
-    DropView { names: Vec<Name>, if_exists: bool },
+    CreateTable {
+        name: Name,
+        columns: Vec<ColumnDefinition>,
+        constraints: Vec<TableConstraint>,
+    },
+    DropTable {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
+    AlterTable {
+        name: Name,
+        change: AlterTable,
+    },
+    CreateIndex {
+        name: String,
+        unique: bool,
+        clustered: bool,
+        table: Name,
+        columns: Vec<(String, bool)>,
+        included: Vec<String>,
+    },
+    DropIndex {
+        name: String,
+        table: Name,
+    },
+    CreateView {
+        name: Name,
+        columns: Vec<String>,
+        query: Box<Query>,
+    },
+    DropView {
+        names: Vec<Name>,
+        if_exists: bool,
+    },
     CreateSchema(String),
-    CreateDatabase { name: String, collation: Option<String> },
-    DropDatabase { name: String, if_exists: bool },
-    AlterDatabase { name: Option<String>, options: Vec<DatabaseOption> },
+    CreateDatabase {
+        name: String,
+        collation: Option<String>,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
+    AlterDatabase {
+        name: Option<String>,
+        options: Vec<DatabaseOption>,
+    },
     Use(String),
     Declare(Vec<(String, SqlType, Option<Expression>)>),
     SetVariable(String, Expression),
@@ -199,20 +315,39 @@ pub(crate) enum Statement {
     SetNothing,
     SetCount(bool),
     SetXactAbort(bool),
-    SetIdentityInsert { table: Name, on: bool },
+    SetIdentityInsert {
+        table: Name,
+        on: bool,
+    },
     SetIsolation(Isolation),
     SetLockTimeout(i64),
     Begin,
     Commit,
     Rollback(Option<String>),
     Save(String),
-    If { condition: Expression, then: Vec<Self>, otherwise: Vec<Self> },
+    If {
+        condition: Expression,
+        then: Vec<Self>,
+        otherwise: Vec<Self>,
+    },
     Block(Vec<Self>),
-    Execute { procedure: Name, arguments: Vec<(Option<String>, Expression)> },
+    Execute {
+        procedure: Name,
+        arguments: Vec<(Option<String>, Expression)>,
+    },
     ExecuteText(Expression),
     Print(Expression),
-    RaiseError { message: Expression, class: Expression },
-    Throw { number: Expression, message: Expression },
+    RaiseError {
+        message: Expression,
+        class: Expression,
+    },
+    Throw {
+        number: Expression,
+        message: Expression,
+    },
     WaitFor(String),
-    InsertBulk { table: Name, columns: Vec<BulkColumn> },
+    InsertBulk {
+        table: Name,
+        columns: Vec<BulkColumn>,
+    },
 }

@@ -24,12 +24,30 @@ const INSENSITIVE: u8 = IGNORE_CASE | IGNORE_KANA_WIDTH;
 
 /// The first one is the server's own.
 const KNOWN: [Known; 12] = [
-    known("SQL_Latin1_General_CP1_CI_AS", 0x0409, INSENSITIVE, 52, 1252),
+    known(
+        "SQL_Latin1_General_CP1_CI_AS",
+        0x0409,
+        INSENSITIVE,
+        52,
+        1252,
+    ),
     known("Latin1_General_CI_AS", 0x0409, INSENSITIVE, 0, 1252),
     known("Latin1_General_CS_AS", 0x0409, IGNORE_KANA_WIDTH, 0, 1252),
     known("Latin1_General_BIN2", 0x0409, BINARY2, 0, 1252),
-    known("Latin1_General_100_CI_AS_SC_UTF8", 0x0409, INSENSITIVE | UTF8, 0, 65001),
-    known("Latin1_General_100_BIN2_UTF8", 0x0409, BINARY2 | UTF8, 0, 65001),
+    known(
+        "Latin1_General_100_CI_AS_SC_UTF8",
+        0x0409,
+        INSENSITIVE | UTF8,
+        0,
+        65001,
+    ),
+    known(
+        "Latin1_General_100_BIN2_UTF8",
+        0x0409,
+        BINARY2 | UTF8,
+        0,
+        65001,
+    ),
     known("Cyrillic_General_CI_AS", 0x0419, INSENSITIVE, 0, 1251),
     known("Greek_CI_AS", 0x0408, INSENSITIVE, 0, 1253),
     known("Polish_CI_AS", 0x0415, INSENSITIVE, 0, 1250),
@@ -39,7 +57,13 @@ const KNOWN: [Known; 12] = [
 ];
 
 const fn known(name: &'static str, lcid: u32, flags: u8, sort_id: u8, code_page: u16) -> Known {
-    Known { name, lcid, flags, sort_id, code_page }
+    Known {
+        name,
+        lcid,
+        flags,
+        sort_id,
+        code_page,
+    }
 }
 
 impl Collation {
@@ -62,9 +86,8 @@ impl Collation {
         let head = u32::from_le_bytes([a, b, c, d]);
         let utf8 = (head >> 20) & u32::from(UTF8) != 0;
         let lcid = head & 0xf_ffff;
-        let fits = |known: &Known| {
-            (known.flags & UTF8 != 0) == utf8 && (utf8 || known.lcid == lcid)
-        };
+        let fits =
+            |known: &Known| (known.flags & UTF8 != 0) == utf8 && (utf8 || known.lcid == lcid);
         Self(KNOWN.iter().position(fits).unwrap_or(0))
     }
 
@@ -82,7 +105,12 @@ impl Collation {
     }
 
     pub(crate) fn wire(self) -> [u8; 5] {
-        let Known { lcid, flags, sort_id, .. } = self.known();
+        let Known {
+            lcid,
+            flags,
+            sort_id,
+            ..
+        } = self.known();
         let [a, b, c, d] = (lcid | (u32::from(*flags) << 20)).to_le_bytes();
         [a, b, c, d, *sort_id]
     }
@@ -107,7 +135,8 @@ impl Collation {
         let mut rest = text;
         loop {
             bytes.reserve(rest.len() * 2 + 16);
-            let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut bytes, true);
+            let (result, read) =
+                encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut bytes, true);
             rest = rest.get(read..).unwrap_or_default();
             match result {
                 encoding_rs::EncoderResult::InputEmpty => return bytes,
@@ -118,11 +147,20 @@ impl Collation {
     }
 
     pub(crate) fn decode(self, bytes: &[u8]) -> String {
-        self.encoding().decode_without_bom_handling(bytes).0.into_owned()
+        self.encoding()
+            .decode_without_bom_handling(bytes)
+            .0
+            .into_owned()
     }
 }
 
-const DEFAULT: Known = known("SQL_Latin1_General_CP1_CI_AS", 0x0409, INSENSITIVE, 52, 1252);
+const DEFAULT: Known = known(
+    "SQL_Latin1_General_CP1_CI_AS",
+    0x0409,
+    INSENSITIVE,
+    52,
+    1252,
+);
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +169,10 @@ mod tests {
     #[test]
     fn the_servers_own_collation_has_the_bytes_that_clients_know() {
         assert_eq!(Collation::DEFAULT.wire(), [0x09, 0x04, 0xd0, 0x00, 0x34]);
-        assert_eq!(Collation::of_wire([0x09, 0x04, 0xd0, 0x00, 0x34]), Collation::DEFAULT);
+        assert_eq!(
+            Collation::of_wire([0x09, 0x04, 0xd0, 0x00, 0x34]),
+            Collation::DEFAULT
+        );
     }
 
     #[test]

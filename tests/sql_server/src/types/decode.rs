@@ -32,10 +32,23 @@ enum Length {
 /// TYPE_INFO.
 pub(crate) fn type_info(reader: &mut Reader<'_>) -> Result<Announced> {
     let token = reader.u8()?;
-    let fixed = |sql_type, bytes| Ok(Announced { sql_type, length: Length::Fixed(bytes) });
-    let byte = |sql_type| Ok(Announced { sql_type, length: Length::Byte });
+    let fixed = |sql_type, bytes| {
+        Ok(Announced {
+            sql_type,
+            length: Length::Fixed(bytes),
+        })
+    };
+    let byte = |sql_type| {
+        Ok(Announced {
+            sql_type,
+            length: Length::Byte,
+        })
+    };
     match token {
-        0x1f => Ok(Announced { sql_type: SqlType::Int, length: Length::Nothing }),
+        0x1f => Ok(Announced {
+            sql_type: SqlType::Int,
+            length: Length::Nothing,
+        }),
         0x30 => fixed(SqlType::TinyInt, 1),
         0x32 => fixed(SqlType::Bit, 1),
         0x34 => fixed(SqlType::SmallInt, 2),
@@ -89,7 +102,11 @@ fn variable(token: u8, reader: &mut Reader<'_>) -> Result<Announced> {
     match token {
         0xa5 | 0xad | 0xa7 | 0xaf | 0xe7 | 0xef => {
             let bytes = reader.u16()?;
-            let length = if bytes == MAX { Length::Chunks } else { Length::Short };
+            let length = if bytes == MAX {
+                Length::Chunks
+            } else {
+                Length::Short
+            };
             let size = if bytes == MAX { MAX } else { bytes.max(1) };
             let units = if size == MAX { MAX } else { size.div_ceil(2) };
             let sql_type = match token {
@@ -109,17 +126,26 @@ fn variable(token: u8, reader: &mut Reader<'_>) -> Result<Announced> {
                 0x23 => SqlType::Text(collation(reader)?),
                 _ => SqlType::NText(collation(reader)?),
             };
-            Ok(Announced { sql_type, length: Length::Pointer })
+            Ok(Announced {
+                sql_type,
+                length: Length::Pointer,
+            })
         }
         0xf1 => {
             if reader.u8()? != 0 {
                 return Err(unknown(token));
             }
-            Ok(Announced { sql_type: SqlType::Xml, length: Length::Chunks })
+            Ok(Announced {
+                sql_type: SqlType::Xml,
+                length: Length::Chunks,
+            })
         }
         0x62 => {
             reader.u32()?;
-            Ok(Announced { sql_type: SqlType::Variant, length: Length::Long })
+            Ok(Announced {
+                sql_type: SqlType::Variant,
+                length: Length::Long,
+            })
         }
         0xf0 => clr(reader),
         _ => Err(unknown(token)),
@@ -136,7 +162,10 @@ fn clr(reader: &mut Reader<'_>) -> Result<Announced> {
         "geometry" => SqlType::Geometry,
         _ => return Err(unknown(0xf0)),
     };
-    Ok(Announced { sql_type, length: Length::Chunks })
+    Ok(Announced {
+        sql_type,
+        length: Length::Chunks,
+    })
 }
 
 fn collation(reader: &mut Reader<'_>) -> Result<Collation> {
@@ -144,7 +173,11 @@ fn collation(reader: &mut Reader<'_>) -> Result<Collation> {
 }
 
 fn unknown(token: u8) -> SqlError {
-    SqlError::new(8016, 16, format!("The data type 0x{token:02x} is not known."))
+    SqlError::new(
+        8016,
+        16,
+        format!("The data type 0x{token:02x} is not known."),
+    )
 }
 
 impl Announced {
@@ -210,7 +243,11 @@ fn bare(bytes: &[u8], sql_type: SqlType) -> Result<Value> {
         SqlType::BigInt => Value::Integer(reader.u64()?.cast_signed()),
         SqlType::Decimal { scale, .. } | SqlType::Numeric { scale, .. } => {
             let negative = reader.u8()? == 0;
-            Value::Exact { negative, digits: unsigned(reader.rest())?, scale }
+            Value::Exact {
+                negative,
+                digits: unsigned(reader.rest())?,
+                scale,
+            }
         }
         SqlType::Money => {
             let high = i64::from(reader.i32()?);

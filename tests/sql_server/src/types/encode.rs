@@ -140,13 +140,19 @@ pub(crate) fn utf16(value: &str) -> Vec<u8> {
 }
 
 /// A value as it stands in a ROW or a RETURNVALUE after its TYPE_INFO.
-pub(crate) fn value(value: &Value, sql_type: SqlType, nullable: bool, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn value(
+    value: &Value,
+    sql_type: SqlType,
+    nullable: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     if *value == Value::Null {
         null(sql_type, out);
         return Ok(());
     }
     let bytes = bare(value, sql_type)?;
-    let long = |out: &mut Vec<u8>| out.extend(u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
+    let long =
+        |out: &mut Vec<u8>| out.extend(u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
     match sql_type {
         _ if fixed(sql_type).is_some() && !nullable => {}
         SqlType::Text(_) | SqlType::NText(_) | SqlType::Image => {
@@ -166,7 +172,11 @@ pub(crate) fn value(value: &Value, sql_type: SqlType, nullable: bool, out: &mut 
             return Ok(());
         }
         _ if has_long_length(sql_type) => {
-            out.extend(u16::try_from(bytes.len()).map_err(|_| too_long())?.to_le_bytes());
+            out.extend(
+                u16::try_from(bytes.len())
+                    .map_err(|_| too_long())?
+                    .to_le_bytes(),
+            );
         }
         _ => out.push(u8::try_from(bytes.len()).map_err(|_| too_long())?),
     }
@@ -259,20 +269,26 @@ fn bare(value: &Value, sql_type: SqlType) -> Result<Vec<u8>> {
         }
         (SqlType::Xml, Value::Text(text)) => [vec![0xff, 0xfe], utf16(text)].concat(),
         (SqlType::Char(..) | SqlType::VarChar(..) | SqlType::Text(_), Value::Text(text)) => {
-            sql_type.collation().unwrap_or(Collation::DEFAULT).encode(text)
+            sql_type
+                .collation()
+                .unwrap_or(Collation::DEFAULT)
+                .encode(text)
         }
         (SqlType::UniqueIdentifier, Value::Guid(guid)) => guid.to_bytes_le().to_vec(),
         (_, Value::Bytes(bytes)) => bytes.clone(),
         (sql_type, value) => {
-            return Err(SqlError::protocol(&format!("{value:?} is no {}", sql_type.name())));
+            return Err(SqlError::protocol(&format!(
+                "{value:?} is no {}",
+                sql_type.name()
+            )));
         }
     })
 }
 
 fn decimal(value: &Value, precision: u8, scale: u8) -> Result<Vec<u8>> {
-    let (negative, digits) = value
-        .at_scale(scale)
-        .ok_or_else(|| SqlError::new(8115, 16, "Arithmetic overflow error converting to numeric."))?;
+    let (negative, digits) = value.at_scale(scale).ok_or_else(|| {
+        SqlError::new(8115, 16, "Arithmetic overflow error converting to numeric.")
+    })?;
     let mut bytes = vec![u8::from(!negative)];
     let width = usize::from(decimal_length(precision) - 1);
     bytes.extend(digits.to_le_bytes().into_iter().take(width));
@@ -292,7 +308,11 @@ fn days_bytes(days: i64) -> Vec<u8> {
 
 fn time(ticks: i64, scale: u8) -> Vec<u8> {
     let units = ticks / 10_i64.pow(7 - u32::from(scale.min(7)));
-    units.to_le_bytes().into_iter().take(usize::from(time_length(scale))).collect()
+    units
+        .to_le_bytes()
+        .into_iter()
+        .take(usize::from(time_length(scale)))
+        .collect()
 }
 
 fn moment(ticks: i64, scale: u8) -> Vec<u8> {
@@ -303,7 +323,10 @@ fn moment(ticks: i64, scale: u8) -> Vec<u8> {
 
 /// Days since 1900, and the ticks of the day.
 fn old_days(ticks: i64) -> (i64, i64) {
-    (ticks.div_euclid(TICKS_OF_DAY) - DAYS_TO_1900, ticks.rem_euclid(TICKS_OF_DAY))
+    (
+        ticks.div_euclid(TICKS_OF_DAY) - DAYS_TO_1900,
+        ticks.rem_euclid(TICKS_OF_DAY),
+    )
 }
 
 /// The bytes of a `sql_variant`: its base type, the properties of it, and the value.
@@ -319,8 +342,17 @@ pub(crate) fn variant(value: &Value, base: SqlType) -> Result<Vec<u8>> {
         SqlType::DateTime2(scale) => out.extend([0x2a, 1, scale]),
         SqlType::DateTimeOffset(scale) => out.extend([0x2b, 1, scale]),
         SqlType::UniqueIdentifier => out.extend([0x24, 0]),
-        SqlType::Char(n, c) | SqlType::VarChar(n, c) | SqlType::NChar(n, c) | SqlType::NVarChar(n, c) if n != MAX => {
-            let (token, unit) = if base.is_national() { (0xe7, 2) } else { (0xa7, 1) };
+        SqlType::Char(n, c)
+        | SqlType::VarChar(n, c)
+        | SqlType::NChar(n, c)
+        | SqlType::NVarChar(n, c)
+            if n != MAX =>
+        {
+            let (token, unit) = if base.is_national() {
+                (0xe7, 2)
+            } else {
+                (0xa7, 1)
+            };
             out.extend([token, 7]);
             out.extend(c.wire());
             out.extend((n * unit).to_le_bytes());

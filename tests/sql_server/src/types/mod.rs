@@ -182,10 +182,16 @@ impl SqlType {
     pub(crate) fn declared(name: &str, arguments: &[u16], collation: Collation) -> Option<Self> {
         let first = arguments.first().copied();
         let length = first.unwrap_or(1);
-        let digits = || first.map_or(Some(7), |digits| u8::try_from(digits).ok().filter(|d| *d <= 7));
+        let digits = || {
+            first.map_or(Some(7), |digits| {
+                u8::try_from(digits).ok().filter(|d| *d <= 7)
+            })
+        };
         let exact = || {
             let precision = first.map_or(Some(18), |p| u8::try_from(p).ok())?;
-            let scale = arguments.get(1).map_or(Some(0), |s| u8::try_from(*s).ok())?;
+            let scale = arguments
+                .get(1)
+                .map_or(Some(0), |s| u8::try_from(*s).ok())?;
             ((1..=38).contains(&precision) && scale <= precision).then_some((precision, scale))
         };
         let found = match name.to_ascii_lowercase().as_str() {
@@ -194,7 +200,9 @@ impl SqlType {
             "smallint" => Self::SmallInt,
             "int" | "integer" => Self::Int,
             "bigint" => Self::BigInt,
-            "decimal" | "dec" => exact().map(|(precision, scale)| Self::Decimal { precision, scale })?,
+            "decimal" | "dec" => {
+                exact().map(|(precision, scale)| Self::Decimal { precision, scale })?
+            }
             "numeric" => exact().map(|(precision, scale)| Self::Numeric { precision, scale })?,
             "money" => Self::Money,
             "smallmoney" => Self::SmallMoney,
@@ -208,10 +216,14 @@ impl SqlType {
             "datetime2" => Self::DateTime2(digits()?),
             "datetimeoffset" => Self::DateTimeOffset(digits()?),
             "char" | "character" if (1..=8000).contains(&length) => Self::Char(length, collation),
-            "varchar" if length == MAX || (1..=8000).contains(&length) => Self::VarChar(length, collation),
+            "varchar" if length == MAX || (1..=8000).contains(&length) => {
+                Self::VarChar(length, collation)
+            }
             "text" => Self::Text(collation),
             "nchar" if (1..=4000).contains(&length) => Self::NChar(length, collation),
-            "nvarchar" if length == MAX || (1..=4000).contains(&length) => Self::NVarChar(length, collation),
+            "nvarchar" if length == MAX || (1..=4000).contains(&length) => {
+                Self::NVarChar(length, collation)
+            }
             "sysname" => Self::NAME,
             "ntext" => Self::NText(collation),
             "binary" if (1..=8000).contains(&length) => Self::Binary(length),
@@ -262,16 +274,24 @@ impl SqlType {
 
     /// `max_length`, `precision` and `scale` of `sys.columns`.
     pub(crate) fn sizes(self) -> (i16, u8, u8) {
-        let short = |n: u16| if n == MAX { -1 } else { i16::try_from(n).unwrap_or(-1) };
+        let short = |n: u16| {
+            if n == MAX {
+                -1
+            } else {
+                i16::try_from(n).unwrap_or(-1)
+            }
+        };
         match self {
             Self::Bit => (1, 1, 0),
             Self::TinyInt => (1, 3, 0),
             Self::SmallInt => (2, 5, 0),
             Self::Int => (4, 10, 0),
             Self::BigInt => (8, 19, 0),
-            Self::Decimal { precision, scale } | Self::Numeric { precision, scale } => {
-                (i16::from(encode::decimal_length(precision)), precision, scale)
-            }
+            Self::Decimal { precision, scale } | Self::Numeric { precision, scale } => (
+                i16::from(encode::decimal_length(precision)),
+                precision,
+                scale,
+            ),
             Self::Money => (8, 19, 4),
             Self::SmallMoney => (4, 10, 4),
             Self::Real => (4, 24, 0),
@@ -295,16 +315,28 @@ impl SqlType {
     }
 
     /// Back from what the catalogue keeps.
-    pub(crate) fn of_catalog(name: &str, max_length: i16, precision: u8, scale: u8, collation: Option<&str>) -> Option<Self> {
-        let collation = collation.and_then(Collation::named).unwrap_or(Collation::DEFAULT);
+    pub(crate) fn of_catalog(
+        name: &str,
+        max_length: i16,
+        precision: u8,
+        scale: u8,
+        collation: Option<&str>,
+    ) -> Option<Self> {
+        let collation = collation
+            .and_then(Collation::named)
+            .unwrap_or(Collation::DEFAULT);
         let length = match (name, max_length) {
             (_, -1) => MAX,
             ("nchar" | "nvarchar", bytes) => u16::try_from(bytes / 2).ok()?,
             (_, bytes) => u16::try_from(bytes).ok()?,
         };
         match name {
-            "decimal" | "numeric" => Self::declared(name, &[u16::from(precision), u16::from(scale)], collation),
-            "time" | "datetime2" | "datetimeoffset" => Self::declared(name, &[u16::from(scale)], collation),
+            "decimal" | "numeric" => {
+                Self::declared(name, &[u16::from(precision), u16::from(scale)], collation)
+            }
+            "time" | "datetime2" | "datetimeoffset" => {
+                Self::declared(name, &[u16::from(scale)], collation)
+            }
             "float" => Some(Self::Float),
             _ => Self::declared(name, &[length], collation),
         }

@@ -15,7 +15,11 @@ pub(crate) enum Value {
     Null,
     Integer(i64),
     /// Digits with a scale; the sign stands apart because 38 digits fill the number.
-    Exact { negative: bool, digits: u128, scale: u8 },
+    Exact {
+        negative: bool,
+        digits: u128,
+        scale: u8,
+    },
     Float(f64),
     /// Days since 0001-01-01.
     Days(i64),
@@ -48,7 +52,10 @@ impl Value {
             Kind::Guid => text.parse().ok().map(Self::Guid),
         };
         found.ok_or_else(|| {
-            SqlError::protocol(&format!("PostgreSQL printed {text} for a {}", sql_type.name()))
+            SqlError::protocol(&format!(
+                "PostgreSQL printed {text} for a {}",
+                sql_type.name()
+            ))
         })
     }
 
@@ -60,9 +67,17 @@ impl Value {
         };
         let (whole, part) = unsigned.split_once('.').unwrap_or((unsigned, ""));
         let all = format!("{whole}{part}");
-        let digits = if all.is_empty() { return None } else { all.parse().ok()? };
+        let digits = if all.is_empty() {
+            return None;
+        } else {
+            all.parse().ok()?
+        };
         let scale = u8::try_from(part.len()).ok()?;
-        Some(Self::Exact { negative, digits, scale })
+        Some(Self::Exact {
+            negative,
+            digits,
+            scale,
+        })
     }
 
     /// A literal that PostgreSQL reads as the representation of `sql_type`.
@@ -86,7 +101,12 @@ impl Value {
 
     /// The digits of an exact number, with its point.
     pub(crate) fn digits(&self) -> String {
-        let Self::Exact { negative, digits, scale } = self else {
+        let Self::Exact {
+            negative,
+            digits,
+            scale,
+        } = self
+        else {
             return String::new();
         };
         let scale = usize::from(*scale);
@@ -100,7 +120,11 @@ impl Value {
     /// The digits alone at `scale`, rounded half away from zero as T-SQL does.
     pub(crate) fn at_scale(&self, scale: u8) -> Option<(bool, u128)> {
         let (negative, digits, from) = match self {
-            Self::Exact { negative, digits, scale } => (*negative, *digits, *scale),
+            Self::Exact {
+                negative,
+                digits,
+                scale,
+            } => (*negative, *digits, *scale),
             Self::Integer(value) => (*value < 0, u128::from(value.unsigned_abs()), 0),
             _ => return None,
         };
@@ -125,10 +149,12 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -137,10 +163,18 @@ mod tests {
 
     #[test]
     fn exact_numbers_keep_every_digit() {
-        for text in ["-0.01", "0", "99999999999999999999999999999999999999", "-1.50"] {
+        for text in [
+            "-0.01",
+            "0",
+            "99999999999999999999999999999999999999",
+            "-1.50",
+        ] {
             assert_eq!(Value::exact(text).unwrap().digits(), text);
         }
         assert_eq!(Value::exact("2.5").unwrap().at_scale(0), Some((false, 3)));
-        assert_eq!(Value::exact("-1.5").unwrap().at_scale(3), Some((true, 1500)));
+        assert_eq!(
+            Value::exact("-1.5").unwrap().at_scale(3),
+            Some((true, 1500))
+        );
     }
 }

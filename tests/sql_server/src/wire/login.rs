@@ -28,7 +28,11 @@ impl Login {
         reader.bytes(12)?;
         let (_, second, _, third) = (reader.u8()?, reader.u8()?, reader.u8()?, reader.u8()?);
         let text = |pair: usize| text_at(bytes, pair);
-        let features = if third & 0x10 == 0 { Vec::new() } else { features(bytes)? };
+        let features = if third & 0x10 == 0 {
+            Vec::new()
+        } else {
+            features(bytes)?
+        };
         Ok(Self {
             tds_version,
             packet_size,
@@ -49,7 +53,9 @@ fn pair(bytes: &[u8], number: usize) -> Result<(usize, usize)> {
 }
 
 fn field(bytes: &[u8], at: usize, length: usize) -> Result<&[u8]> {
-    bytes.get(at..at + length).ok_or_else(|| SqlError::protocol("A field of the login lies outside of it."))
+    bytes
+        .get(at..at + length)
+        .ok_or_else(|| SqlError::protocol("A field of the login lies outside of it."))
 }
 
 fn text_at(bytes: &[u8], number: usize) -> Result<String> {
@@ -66,7 +72,10 @@ fn password(bytes: &[u8]) -> Result<String> {
     if units == 0 {
         return Ok(String::new());
     }
-    let plain: Vec<u8> = field(bytes, at, units * 2)?.iter().map(|byte| (byte ^ 0xa5).rotate_left(4)).collect();
+    let plain: Vec<u8> = field(bytes, at, units * 2)?
+        .iter()
+        .map(|byte| (byte ^ 0xa5).rotate_left(4))
+        .collect();
     Ok(utf16(&plain))
 }
 

@@ -59,24 +59,37 @@ pub(crate) async fn read_message<S: AsyncRead + Unpin>(stream: &mut S) -> Result
         let mut header = [0; HEADER];
         match stream.read_exact(&mut header).await {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && bytes.is_empty() => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && bytes.is_empty() => {
+                return Ok(None);
+            }
             Err(error) => return Err(broken(&error)),
         }
         let [kind, status, high, low, ..] = header;
         let length = usize::from(u16::from_be_bytes([high, low]));
-        let body = length.checked_sub(HEADER).ok_or_else(|| SqlError::protocol("A packet is shorter than its header."))?;
+        let body = length
+            .checked_sub(HEADER)
+            .ok_or_else(|| SqlError::protocol("A packet is shorter than its header."))?;
         let at = bytes.len();
         if at + body > LARGEST {
             return Err(SqlError::protocol("The message is too large."));
         }
         bytes.resize(at + body, 0);
         if let Some(rest) = bytes.get_mut(at..) {
-            stream.read_exact(rest).await.map_err(|error| broken(&error))?;
+            stream
+                .read_exact(rest)
+                .await
+                .map_err(|error| broken(&error))?;
         }
         reset |= status & (RESET | RESET_KEEPING) != 0;
         if status & END != 0 {
-            let kind = Kind::of(kind).ok_or_else(|| SqlError::protocol("The kind of a message is not known."))?;
-            return Ok(Some(Message { kind, bytes, reset, ignored: status & IGNORE != 0 }));
+            let kind = Kind::of(kind)
+                .ok_or_else(|| SqlError::protocol("The kind of a message is not known."))?;
+            return Ok(Some(Message {
+                kind,
+                bytes,
+                reset,
+                ignored: status & IGNORE != 0,
+            }));
         }
     }
 }
@@ -98,7 +111,14 @@ pub(crate) struct PacketWriter {
 
 impl PacketWriter {
     pub(crate) fn new(stream: Box<dyn AsyncWrite + Send + Unpin>, size: usize, spid: u16) -> Self {
-        Self { stream, buffer: Vec::new(), size, number: 0, spid, delay: Duration::ZERO }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            size,
+            number: 0,
+            spid,
+            delay: Duration::ZERO,
+        }
     }
 
     /// Takes what `write` puts into a buffer.
@@ -149,7 +169,10 @@ impl PacketWriter {
         }
         self.number = self.number.wrapping_add(1);
         let packet = framed(4, status, body, self.number, self.spid);
-        self.stream.write_all(&packet).await.map_err(|error| broken(&error))
+        self.stream
+            .write_all(&packet)
+            .await
+            .map_err(|error| broken(&error))
     }
 }
 

@@ -38,7 +38,10 @@ const REQUIRED: u8 = 3;
 
 impl Prelogin {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
-        let mut found = Self { encryption: NOT_SUPPORTED, federated: false };
+        let mut found = Self {
+            encryption: NOT_SUPPORTED,
+            federated: false,
+        };
         for option in bytes.chunks(5) {
             let [token, a, b, _, _] = option else {
                 break;
@@ -46,7 +49,9 @@ impl Prelogin {
             let at = usize::from(u16::from_be_bytes([*a, *b]));
             match token {
                 1 => {
-                    found.encryption = *bytes.get(at).ok_or_else(|| SqlError::protocol("PRELOGIN ends within an option."))?;
+                    found.encryption = *bytes
+                        .get(at)
+                        .ok_or_else(|| SqlError::protocol("PRELOGIN ends within an option."))?;
                 }
                 6 => found.federated = true,
                 0xff => break,

@@ -27,16 +27,25 @@ pub(crate) enum Command {
 /// ENVCHANGE.
 #[derive(Clone, Debug)]
 pub(crate) enum Environment {
-    Database { new: String, old: String },
+    Database {
+        new: String,
+        old: String,
+    },
     Language,
-    PacketSize { new: usize, old: usize },
+    PacketSize {
+        new: usize,
+        old: usize,
+    },
     Collation,
     Begin(u64),
     Commit(u64),
     Rollback(u64),
     Reset,
     /// Another server to log in to.
-    Routing { host: String, port: u16 },
+    Routing {
+        host: String,
+        port: u16,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -49,6 +58,8 @@ struct Done {
 pub(crate) struct Reply {
     packets: PacketWriter,
     waiting: Option<Done>,
+    /// Whether the message has an end yet: a client waits for one.
+    ended: bool,
     /// Whether statements end with DONEINPROC.
     pub(crate) in_procedure: bool,
     pub(crate) in_transaction: bool,
@@ -56,7 +67,13 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn new(packets: PacketWriter) -> Self {
-        Self { packets, waiting: None, in_procedure: false, in_transaction: false }
+        Self {
+            packets,
+            waiting: None,
+            ended: false,
+            in_procedure: false,
+            in_transaction: false,
+        }
     }
 
     pub(crate) fn packets(&mut self) -> &mut PacketWriter {
@@ -66,13 +83,24 @@ impl Reply {
     fn begin(&mut self) -> &mut Vec<u8> {
         if let Some(done) = self.waiting.take() {
             let token = if self.in_procedure { 0xff } else { 0xfd };
-            self.write_done(token, Done { status: done.status | MORE, ..done });
+            self.write_done(
+                token,
+                Done {
+                    status: done.status | MORE,
+                    ..done
+                },
+            );
         }
         self.packets.buffer()
     }
 
     fn write_done(&mut self, token: u8, done: Done) {
-        let transaction = if self.in_transaction { IN_TRANSACTION } else { 0 };
+        self.ended = true;
+        let transaction = if self.in_transaction {
+            IN_TRANSACTION
+        } else {
+            0
+        };
         let out = self.packets.buffer();
         out.push(token);
         out.extend((done.status | transaction).to_le_bytes());
@@ -84,20 +112,35 @@ impl Reply {
     pub(crate) fn done(&mut self, command: Command, rows: Option<u64>) {
         self.begin();
         let status = if rows.is_some() { COUNT } else { 0 };
-        self.waiting = Some(Done { status, command, rows: rows.unwrap_or(0) });
+        self.waiting = Some(Done {
+            status,
+            command,
+            rows: rows.unwrap_or(0),
+        });
     }
 
     /// The end of a statement that failed.
     pub(crate) fn done_with_error(&mut self) {
         self.begin();
-        self.waiting = Some(Done { status: ERROR, command: Command::Other, rows: 0 });
+        self.waiting = Some(Done {
+            status: ERROR,
+            command: Command::Other,
+            rows: 0,
+        });
     }
 
     /// The end of a call.
     pub(crate) fn done_procedure(&mut self, failed: bool, more: bool) {
         self.begin();
         let status = if failed { ERROR } else { 0 } | if more { MORE } else { 0 };
-        self.write_done(0xfe, Done { status, command: Command::Other, rows: 0 });
+        self.write_done(
+            0xfe,
+            Done {
+                status,
+                command: Command::Other,
+                rows: 0,
+            },
+        );
     }
 
     /// Sends all that is left.
@@ -105,13 +148,32 @@ impl Reply {
         if let Some(done) = self.waiting.take() {
             self.write_done(0xfd, done);
         }
+        if !std::mem::take(&mut self.ended) {
+            self.write_done(
+                0xfd,
+                Done {
+                    status: 0,
+                    command: Command::Other,
+                    rows: 0,
+                },
+            );
+            self.ended = false;
+        }
         self.packets.finish().await
     }
 
     /// The answer to an attention.
     pub(crate) async fn finish_attention(&mut self) -> Result<()> {
         self.begin();
-        self.write_done(0xfd, Done { status: ATTENTION, command: Command::Other, rows: 0 });
+        self.write_done(
+            0xfd,
+            Done {
+                status: ATTENTION,
+                command: Command::Other,
+                rows: 0,
+            },
+        );
+        self.ended = false;
         self.packets.finish().await
     }
 
@@ -175,7 +237,11 @@ impl Reply {
                 body.push(0);
             }
             Environment::Commit(number) | Environment::Rollback(number) => {
-                body.push(if matches!(change, Environment::Commit(_)) { 9 } else { 10 });
+                body.push(if matches!(change, Environment::Commit(_)) {
+                    9
+                } else {
+                    10
+                });
                 body.push(0);
                 bytes(*number, &mut body);
             }
@@ -221,12 +287,19 @@ impl Reply {
         out.push(0x81);
         out.extend(u16::try_from(columns.len()).unwrap_or(0).to_le_bytes());
         for column in columns {
-            let user_type: u32 = if column.sql_type == SqlType::RowVersion { 0x50 } else { 0 };
+            let user_type: u32 = if column.sql_type == SqlType::RowVersion {
+                0x50
+            } else {
+                0
+            };
             out.extend(user_type.to_le_bytes());
             let flags = u16::from(column.nullable) | 0x08 | (u16::from(column.identity) << 4);
             out.extend(flags.to_le_bytes());
             type_info(column.sql_type, column.nullable, database, out);
-            if matches!(column.sql_type, SqlType::Text(_) | SqlType::NText(_) | SqlType::Image) {
+            if matches!(
+                column.sql_type,
+                SqlType::Text(_) | SqlType::NText(_) | SqlType::Image
+            ) {
                 // The table's name in parts: one, and it is empty.
                 out.push(1);
                 long_text("", out);
@@ -237,13 +310,16 @@ impl Reply {
 
     /// A row; with many columns, the NULLs in a map in front.
     pub(crate) async fn row(&mut self, values: &[Value], columns: &[OutputColumn]) -> Result<()> {
-        let packed = columns.len() > 8 && values.iter().filter(|value| **value == Value::Null).count() > 1;
+        let packed =
+            columns.len() > 8 && values.iter().filter(|value| **value == Value::Null).count() > 1;
         let out = self.begin();
         let before = out.len();
         if packed {
             out.push(0xd2);
             for part in values.chunks(8) {
-                let bits = part.iter().rev().fold(0_u8, |bits, value| bits << 1 | u8::from(*value == Value::Null));
+                let bits = part.iter().rev().fold(0_u8, |bits, value| {
+                    bits << 1 | u8::from(*value == Value::Null)
+                });
                 out.push(bits);
             }
         } else {
@@ -267,7 +343,14 @@ impl Reply {
         out.extend(status.to_le_bytes());
     }
 
-    pub(crate) fn return_value(&mut self, ordinal: u16, name: &str, found: &Value, sql_type: SqlType, database: &str) -> Result<()> {
+    pub(crate) fn return_value(
+        &mut self,
+        ordinal: u16,
+        name: &str,
+        found: &Value,
+        sql_type: SqlType,
+        database: &str,
+    ) -> Result<()> {
         let out = self.begin();
         out.push(0xac);
         out.extend(ordinal.to_le_bytes());

@@ -24,15 +24,22 @@ pub(crate) struct Parameter {
 #[derive(Debug)]
 pub(crate) enum TransactionRequest {
     Begin(Option<Isolation>),
-    Commit { again: Option<Option<Isolation>> },
-    Rollback { to: String, again: Option<Option<Isolation>> },
+    Commit {
+        again: Option<Option<Isolation>>,
+    },
+    Rollback {
+        to: String,
+        again: Option<Option<Isolation>>,
+    },
     Save(String),
 }
 
 /// ALL_HEADERS, of which none means anything here.
 pub(crate) fn skip_headers(reader: &mut Reader<'_>) -> Result<()> {
     let length = reader.length()?;
-    let rest = length.checked_sub(4).ok_or_else(|| SqlError::protocol("The headers are too short."))?;
+    let rest = length
+        .checked_sub(4)
+        .ok_or_else(|| SqlError::protocol("The headers are too short."))?;
     reader.bytes(rest).map(|_| ())
 }
 
@@ -60,7 +67,10 @@ pub(crate) fn calls(bytes: &[u8]) -> Result<Vec<Call>> {
                 Some(_) => parameters.push(parameter(&mut reader)?),
             }
         }
-        found.push(Call { procedure, parameters });
+        found.push(Call {
+            procedure,
+            parameters,
+        });
     }
     Ok(found)
 }
@@ -76,7 +86,13 @@ fn procedure(reader: &mut Reader<'_>) -> Result<String> {
         12 => "sp_execute",
         13 => "sp_prepexec",
         15 => "sp_unprepare",
-        number => return Err(SqlError::new(2812, 16, format!("Could not find stored procedure {number}."))),
+        number => {
+            return Err(SqlError::new(
+                2812,
+                16,
+                format!("Could not find stored procedure {number}."),
+            ));
+        }
     };
     Ok(name.to_owned())
 }
@@ -86,7 +102,12 @@ fn parameter(reader: &mut Reader<'_>) -> Result<Parameter> {
     let status = reader.u8()?;
     let announced = type_info(reader)?;
     let value = announced.value(reader, false)?;
-    Ok(Parameter { name, output: status & 1 != 0, sql_type: announced.sql_type, value })
+    Ok(Parameter {
+        name,
+        output: status & 1 != 0,
+        sql_type: announced.sql_type,
+        value,
+    })
 }
 
 pub(crate) fn transaction(bytes: &[u8]) -> Result<TransactionRequest> {
@@ -99,14 +120,23 @@ pub(crate) fn transaction(bytes: &[u8]) -> Result<TransactionRequest> {
         }
         7 => {
             reader.short_text()?;
-            Ok(TransactionRequest::Commit { again: again(&mut reader)? })
+            Ok(TransactionRequest::Commit {
+                again: again(&mut reader)?,
+            })
         }
         8 => {
             let to = reader.short_text()?;
-            Ok(TransactionRequest::Rollback { to, again: again(&mut reader)? })
+            Ok(TransactionRequest::Rollback {
+                to,
+                again: again(&mut reader)?,
+            })
         }
         9 => reader.short_text().map(TransactionRequest::Save),
-        other => Err(SqlError::new(3989, 16, format!("The transaction request {other} is not known."))),
+        other => Err(SqlError::new(
+            3989,
+            16,
+            format!("The transaction request {other} is not known."),
+        )),
     }
 }
 

@@ -21,7 +21,14 @@ pub(crate) struct Wrapped<S> {
 
 impl<S> Wrapped<S> {
     pub(crate) fn new(inner: S) -> Self {
-        Self { inner, wrapping: true, header: Vec::new(), left: 0, waiting: Vec::new(), framed: Vec::new() }
+        Self {
+            inner,
+            wrapping: true,
+            header: Vec::new(),
+            left: 0,
+            waiting: Vec::new(),
+            framed: Vec::new(),
+        }
     }
 
     /// The handshake is over.
@@ -56,7 +63,11 @@ impl<S: AsyncRead + Unpin> Wrapped<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wrapped<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.wrapping {
             return Pin::new(&mut this.inner).poll_read(context, buffer);
@@ -98,7 +109,11 @@ impl<S: AsyncWrite + Unpin> Wrapped<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wrapped<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.wrapping {
             self.waiting.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));

@@ -7,8 +7,9 @@ from client import connect, refused, run, same
 
 port, client = int(sys.argv[1]), sys.argv[2]
 
-assert "18456" in refused(lambda: connect(client, port, password="wrong")) or client == "pytds"
-refused(lambda: connect(client, port, database="nowhere"))
+assert "Login failed for user 'sa'" in refused(lambda: connect(client, port, password="wrong"))
+said = refused(lambda: connect(client, port, database="nowhere"))
+assert "Login failed" in said or "nowhere" in said, said
 
 db = connect(client, port)
 if client == "odbc":

@@ -31,9 +31,16 @@ impl Bench {
     fn start(change: impl FnOnce(&mut Options)) -> Option<Self> {
         let mut options = Options::new(variable("LAKEWRIGHT_TEST_POSTGRES")?);
         change(&mut options);
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let server = runtime.block_on(Server::start_apart(options)).unwrap();
-        Some(Self { runtime, server: Some(server) })
+        Some(Self {
+            runtime,
+            server: Some(server),
+        })
     }
 
     fn server(&self) -> &Server {
@@ -47,7 +54,9 @@ impl Bench {
     /// Runs a script of this folder and returns what it printed.
     fn python(&self, script: &str, arguments: &[&str]) -> Option<String> {
         let python = variable("LAKEWRIGHT_TEST_PYTHON")?;
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/clients")
+            .join(script);
         let mut command = Command::new(python);
         command.arg(path).arg(self.port()).args(arguments);
         Some(good(script, command.output().unwrap()))
@@ -68,7 +77,10 @@ impl Drop for Bench {
 fn good(what: &str, output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what} failed\n{said}\n{complained}");
+    assert!(
+        output.status.success(),
+        "{what} failed\n{said}\n{complained}"
+    );
     said
 }
 

@@ -6,7 +6,9 @@ const CLIENTS: [&str; 2] = ["pytds", "odbc"];
 
 fn with_each_client(script: &str) {
     for client in CLIENTS {
-        let Some(bench) = Bench::start(|_| {}) else { return };
+        let Some(bench) = Bench::start(|_| {}) else {
+            return;
+        };
         if bench.python(script, &[client]).is_none() {
             return;
         }
@@ -20,8 +22,10 @@ fn clients_log_in_and_read_what_they_wrote() {
 
 #[test]
 fn clients_agree_on_every_value_of_every_type() {
-    let Some(bench) = Bench::start(|_| {}) else { return };
-    bench.python("types.py", &[]);
+    let Some(bench) = Bench::start(|_| {}) else {
+        return;
+    };
+    bench.python("every_type.py", &[]);
 }
 
 #[test]

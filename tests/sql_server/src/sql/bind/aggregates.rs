@@ -19,10 +19,17 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Option<Bound>> {
         let name = name.to_ascii_uppercase();
-        let window = over.map(|over| self.window(over, scope)).transpose()?.unwrap_or_default();
+        let window = over
+            .map(|over| self.window(over, scope))
+            .transpose()?
+            .unwrap_or_default();
         let only = if distinct { "DISTINCT " } else { "" };
         if matches!(name.as_str(), "COUNT" | "COUNT_BIG") {
-            let sql_type = if name == "COUNT" { SqlType::Int } else { SqlType::BigInt };
+            let sql_type = if name == "COUNT" {
+                SqlType::Int
+            } else {
+                SqlType::BigInt
+            };
             let counted = match arguments {
                 [] if star => "*".to_owned(),
                 [one] => format!("{only}{}", self.value(one, scope)?.sql),
@@ -31,7 +38,10 @@ impl Binder<'_> {
             let sql = format!("(count({counted}){window})::{}", sql_type.postgres());
             return Ok(Some(Bound::new(sql, sql_type)));
         }
-        if matches!(name.as_str(), "ROW_NUMBER" | "RANK" | "DENSE_RANK") && arguments.is_empty() && over.is_some() {
+        if matches!(name.as_str(), "ROW_NUMBER" | "RANK" | "DENSE_RANK")
+            && arguments.is_empty()
+            && over.is_some()
+        {
             let sql = format!("{}(){window}", name.to_ascii_lowercase());
             return Ok(Some(Bound::new(sql, SqlType::BigInt).not_null()));
         }
@@ -40,7 +50,10 @@ impl Binder<'_> {
                 return Err(SqlError::unknown(&name));
             };
             let buckets = self.convert(self.value(buckets, scope)?, SqlType::Int, How::IMPLICIT)?;
-            return Ok(Some(Bound::new(format!("(ntile({}){window})::bigint", buckets.sql), SqlType::BigInt)));
+            return Ok(Some(Bound::new(
+                format!("(ntile({}){window})::bigint", buckets.sql),
+                SqlType::BigInt,
+            )));
         }
         if !matches!(name.as_str(), "SUM" | "AVG" | "MIN" | "MAX") {
             return Ok(None);
@@ -87,7 +100,11 @@ impl Binder<'_> {
 }
 
 pub(super) fn direction(descending: bool) -> &'static str {
-    if descending { " DESC NULLS LAST" } else { " ASC NULLS FIRST" }
+    if descending {
+        " DESC NULLS LAST"
+    } else {
+        " ASC NULLS FIRST"
+    }
 }
 
 fn extreme(name: &str, argument: &Bound, window: &str) -> Result<Bound> {
@@ -104,7 +121,13 @@ fn extreme(name: &str, argument: &Bound, window: &str) -> Result<Bound> {
         Kind::Guid | Kind::Bytes | Kind::Xml | Kind::Variant | Kind::Clr => {
             return Err(SqlError::unknown(name));
         }
-        _ if argument.sql_type == SqlType::Bit => return Err(SqlError::new(8117, 16, format!("Operand data type bit is invalid for {function} operator."))),
+        _ if argument.sql_type == SqlType::Bit => {
+            return Err(SqlError::new(
+                8117,
+                16,
+                format!("Operand data type bit is invalid for {function} operator."),
+            ));
+        }
         _ => format!("{function}({sql}){window}"),
     };
     Ok(Bound::new(sql, argument.sql_type))
@@ -113,21 +136,42 @@ fn extreme(name: &str, argument: &Bound, window: &str) -> Result<Bound> {
 fn total(name: &str, argument: &Bound, only: &str, window: &str) -> Result<Bound> {
     let sql = &argument.sql;
     let sql_type = match (argument.sql_type, argument.sql_type.kind()) {
-        (SqlType::Bit, _) => return Err(SqlError::new(8117, 16, "Operand data type bit is invalid for sum operator.")),
+        (SqlType::Bit, _) => {
+            return Err(SqlError::new(
+                8117,
+                16,
+                "Operand data type bit is invalid for sum operator.",
+            ));
+        }
         (SqlType::BigInt, _) => SqlType::BigInt,
         (_, Kind::Integer) => SqlType::Int,
         (SqlType::Money | SqlType::SmallMoney, _) => SqlType::Money,
         (exact, Kind::Exact) => {
             let scale = digits(exact).1;
-            SqlType::Decimal { precision: 38, scale: if name == "AVG" { scale.max(6) } else { scale } }
+            SqlType::Decimal {
+                precision: 38,
+                scale: if name == "AVG" { scale.max(6) } else { scale },
+            }
         }
         (_, Kind::Approximate) => SqlType::Float,
-        _ => return Err(SqlError::new(8117, 16, format!("Operand data type {} is invalid for {name} operator.", argument.sql_type.name()))),
+        _ => {
+            return Err(SqlError::new(
+                8117,
+                16,
+                format!(
+                    "Operand data type {} is invalid for {name} operator.",
+                    argument.sql_type.name()
+                ),
+            ));
+        }
     };
     let function = name.to_ascii_lowercase();
     let whole = sql_type.kind() == Kind::Integer;
     let sql = if whole && name == "AVG" {
-        format!("trunc({function}({only}{sql}){window})::{}", sql_type.postgres())
+        format!(
+            "trunc({function}({only}{sql}){window})::{}",
+            sql_type.postgres()
+        )
     } else {
         format!("({function}({only}{sql}){window})::{}", sql_type.postgres())
     };

@@ -31,17 +31,30 @@ pub(crate) struct Where<'a> {
 impl Binder<'_> {
     fn changed(&self, name: &Name) -> Result<&Table> {
         let table = self.catalog.table(name, self.facts.database)?;
-        if table.view.is_some() { Err(SqlError::unknown(&table.name)) } else { Ok(table) }
+        if table.view.is_some() {
+            Err(SqlError::unknown(&table.name))
+        } else {
+            Ok(table)
+        }
     }
 
-    pub(crate) fn insert(&self, name: &Name, columns: &[String], source: &InsertSource, output: &[Item]) -> Result<Change> {
+    pub(crate) fn insert(
+        &self,
+        name: &Name,
+        columns: &[String],
+        source: &InsertSource,
+        output: &[Item],
+    ) -> Result<Change> {
         let table = self.changed(name)?;
         let columns = self.inserted_columns(table, columns)?;
         let listed: Vec<String> = columns.iter().map(|column| column.postgres()).collect();
         let own = self.fresh();
         let (columns_sql, rows) = match source {
             InsertSource::Defaults => (String::new(), "DEFAULT VALUES".to_owned()),
-            InsertSource::Values(rows) => (format!(" ({})", listed.join(", ")), self.inserted_rows(&columns, rows)?),
+            InsertSource::Values(rows) => (
+                format!(" ({})", listed.join(", ")),
+                self.inserted_rows(&columns, rows)?,
+            ),
             InsertSource::Query(query) => {
                 let selected = self.query(query, None)?;
                 if selected.columns.len() != columns.len() {
@@ -53,43 +66,80 @@ impl Binder<'_> {
                     let bound = Bound::new(format!("{alias}.c{at}"), from.sql_type);
                     items.push(self.convert(bound, to.sql_type, How::IMPLICIT)?.sql);
                 }
-                (format!(" ({})", listed.join(", ")), format!("SELECT {} FROM ({}) AS {alias}", items.join(", "), selected.sql))
+                (
+                    format!(" ({})", listed.join(", ")),
+                    format!(
+                        "SELECT {} FROM ({}) AS {alias}",
+                        items.join(", "),
+                        selected.sql
+                    ),
+                )
             }
         };
         let (returning, output) = self.output(table, output, &[("inserted", &own)])?;
-        let sql = format!("INSERT INTO {} AS {own}{columns_sql} {rows}{returning}", table.postgres());
-        let identity = table.columns.iter().find(|column| column.identity).map(|column| (table.id, column.id));
-        Ok(Change { sql, output, identity })
+        let sql = format!(
+            "INSERT INTO {} AS {own}{columns_sql} {rows}{returning}",
+            table.postgres()
+        );
+        let identity = table
+            .columns
+            .iter()
+            .find(|column| column.identity)
+            .map(|column| (table.id, column.id));
+        Ok(Change {
+            sql,
+            output,
+            identity,
+        })
     }
 
     fn inserted_columns<'t>(&self, table: &'t Table, names: &[String]) -> Result<Vec<&'t Column>> {
         let explicit = self.facts.identity_insert == Some(table.id);
         if names.is_empty() {
-            let own = |column: &&Column| (!column.identity || explicit) && column.sql_type != SqlType::RowVersion;
+            let own = |column: &&Column| {
+                (!column.identity || explicit) && column.sql_type != SqlType::RowVersion
+            };
             return Ok(table.columns.iter().filter(own).collect());
         }
         let mut found = Vec::new();
         for name in names {
             let column = table.column(name)?;
             if column.sql_type == SqlType::RowVersion {
-                return Err(SqlError::new(273, 16, "Cannot insert an explicit value into a timestamp column."));
+                return Err(SqlError::new(
+                    273,
+                    16,
+                    "Cannot insert an explicit value into a timestamp column.",
+                ));
             }
             if column.identity && !explicit {
-                return Err(SqlError::new(544, 16, format!("Cannot insert explicit value for identity column in table '{}' when IDENTITY_INSERT is set to OFF.", table.name)));
+                return Err(SqlError::new(
+                    544,
+                    16,
+                    format!(
+                        "Cannot insert explicit value for identity column in table '{}' when IDENTITY_INSERT is set to OFF.",
+                        table.name
+                    ),
+                ));
             }
             found.push(column);
         }
         Ok(found)
     }
 
-    fn inserted_rows(&self, columns: &[&Column], rows: &[Vec<Option<Expression>>]) -> Result<String> {
+    fn inserted_rows(
+        &self,
+        columns: &[&Column],
+        rows: &[Vec<Option<Expression>>],
+    ) -> Result<String> {
         let mut written = Vec::new();
         for row in rows {
             if row.len() != columns.len() {
                 return Err(wrong_count(row.len() > columns.len()));
             }
             let values = row.iter().zip(columns).map(|(value, column)| match value {
-                Some(value) => self.free_value(value, column.sql_type, How::IMPLICIT).map(|bound| bound.sql),
+                Some(value) => self
+                    .free_value(value, column.sql_type, How::IMPLICIT)
+                    .map(|bound| bound.sql),
                 None => Ok("DEFAULT".to_owned()),
             });
             let values: Vec<String> = values.collect::<Result<_>>()?;
@@ -99,18 +149,36 @@ impl Binder<'_> {
     }
 
     /// RETURNING, for the rows as `inserted` or `deleted` calls them.
-    fn output(&self, table: &Table, items: &[Item], names: &[(&str, &str)]) -> Result<(String, Vec<OutputColumn>)> {
+    fn output(
+        &self,
+        table: &Table,
+        items: &[Item],
+        names: &[(&str, &str)],
+    ) -> Result<(String, Vec<OutputColumn>)> {
         if items.is_empty() {
             return Ok((String::new(), Vec::new()));
         }
-        let sources = names.iter().map(|(alias, own)| source_of(table, alias, own)).collect();
-        let scope = Scope { sources, ..Scope::default() };
+        let sources = names
+            .iter()
+            .map(|(alias, own)| source_of(table, alias, own))
+            .collect();
+        let scope = Scope {
+            sources,
+            ..Scope::default()
+        };
         let (items, variables) = self.items(items, &scope)?;
         if !variables.is_empty() {
             return Err(SqlError::unknown("OUTPUT"));
         }
-        let listed: Vec<String> = items.iter().zip(1..).map(|((bound, _), at)| format!("{} AS c{at}", bound.sql)).collect();
-        let columns = items.iter().map(|(bound, name)| output(bound, name)).collect();
+        let listed: Vec<String> = items
+            .iter()
+            .zip(1..)
+            .map(|((bound, _), at)| format!("{} AS c{at}", bound.sql))
+            .collect();
+        let columns = items
+            .iter()
+            .map(|(bound, name)| output(bound, name))
+            .collect();
         Ok((format!(" RETURNING {}", listed.join(", ")), columns))
     }
 
@@ -120,16 +188,28 @@ impl Binder<'_> {
         let mut from = Vec::new();
         let mut aliased = None;
         for relation in wanted.from {
-            if let ([one], Some(Relation::Table { name, alias: Some(alias) })) = (wanted.table.as_slice(), target_in(relation, wanted.table))
+            if let (
+                [one],
+                Some(Relation::Table {
+                    name,
+                    alias: Some(alias),
+                }),
+            ) = (wanted.table.as_slice(), target_in(relation, wanted.table))
                 && same(one, alias)
             {
                 aliased = Some(name.clone());
             }
             from.push(self.relation(relation, &mut scope)?);
         }
-        let table = self.changed(aliased.as_ref().unwrap_or(wanted.table))?.clone();
+        let table = self
+            .changed(aliased.as_ref().unwrap_or(wanted.table))?
+            .clone();
         let alias = wanted.table.last().cloned().unwrap_or_default();
-        if !scope.sources.iter().any(|source: &Source| same(&source.alias, &alias)) {
+        if !scope
+            .sources
+            .iter()
+            .any(|source: &Source| same(&source.alias, &alias))
+        {
             let own = self.fresh();
             from.push(format!("{} AS {own}", table.postgres()));
             scope.sources.insert(0, source_of(&table, &alias, &own));
@@ -142,11 +222,24 @@ impl Binder<'_> {
             .and_then(|column| column.bound.sql.split_once('.'))
             .map(|(own, _)| own.to_owned())
             .ok_or_else(|| SqlError::no_object(&alias))?;
-        let filter = wanted.filter.map(|filter| self.condition(filter, &scope)).transpose()?;
-        let filter = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
-        let top = wanted.top.map(|top| self.free_value(top, SqlType::BigInt, How::IMPLICIT)).transpose()?;
-        let top = top.map(|top| format!(" LIMIT {}", top.sql)).unwrap_or_default();
-        let rows = format!("{own}.ctid AS place, %VALUES% FROM {}{filter}{top}", from.join(", "));
+        let filter = wanted
+            .filter
+            .map(|filter| self.condition(filter, &scope))
+            .transpose()?;
+        let filter = filter
+            .map(|filter| format!(" WHERE {filter}"))
+            .unwrap_or_default();
+        let top = wanted
+            .top
+            .map(|top| self.free_value(top, SqlType::BigInt, How::IMPLICIT))
+            .transpose()?;
+        let top = top
+            .map(|top| format!(" LIMIT {}", top.sql))
+            .unwrap_or_default();
+        let rows = format!(
+            "{own}.ctid AS place, %VALUES% FROM {}{filter}{top}",
+            from.join(", ")
+        );
         Ok((table, rows, scope))
     }
 
@@ -155,53 +248,119 @@ impl Binder<'_> {
         if wanted.from.is_empty() && wanted.top.is_none() {
             let table = self.changed(wanted.table)?;
             let alias = wanted.table.last().cloned().unwrap_or_default();
-            let scope = Scope { sources: vec![source_of(table, &alias, &own)], ..Scope::default() };
-            let filter = wanted.filter.map(|filter| self.condition(filter, &scope)).transpose()?;
-            let filter = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+            let scope = Scope {
+                sources: vec![source_of(table, &alias, &own)],
+                ..Scope::default()
+            };
+            let filter = wanted
+                .filter
+                .map(|filter| self.condition(filter, &scope))
+                .transpose()?;
+            let filter = filter
+                .map(|filter| format!(" WHERE {filter}"))
+                .unwrap_or_default();
             let (returning, output) = self.output(table, wanted.output, &[("deleted", &own)])?;
-            return Ok(Change { sql: format!("DELETE FROM {} AS {own}{filter}{returning}", table.postgres()), output, identity: None });
+            return Ok(Change {
+                sql: format!(
+                    "DELETE FROM {} AS {own}{filter}{returning}",
+                    table.postgres()
+                ),
+                output,
+                identity: None,
+            });
         }
         let (table, rows, _) = self.target(wanted)?;
         let rows = rows.replace(", %VALUES%", "");
         let (returning, output) = self.output(&table, wanted.output, &[("deleted", &own)])?;
-        let sql = format!("DELETE FROM {} AS {own} USING (SELECT DISTINCT {rows}) AS wanted WHERE {own}.ctid = wanted.place{returning}", table.postgres());
-        Ok(Change { sql, output, identity: None })
+        let sql = format!(
+            "DELETE FROM {} AS {own} USING (SELECT DISTINCT {rows}) AS wanted WHERE {own}.ctid = wanted.place{returning}",
+            table.postgres()
+        );
+        Ok(Change {
+            sql,
+            output,
+            identity: None,
+        })
     }
 
-    pub(crate) fn update(&self, sets: &[(String, Expression)], wanted: &Where<'_>) -> Result<Change> {
+    pub(crate) fn update(
+        &self,
+        sets: &[(String, Expression)],
+        wanted: &Where<'_>,
+    ) -> Result<Change> {
         let own = self.fresh();
         if wanted.from.is_empty() && wanted.top.is_none() {
             let table = self.changed(wanted.table)?;
             let alias = wanted.table.last().cloned().unwrap_or_default();
-            let scope = Scope { sources: vec![source_of(table, &alias, &own)], ..Scope::default() };
+            let scope = Scope {
+                sources: vec![source_of(table, &alias, &own)],
+                ..Scope::default()
+            };
             let sets = self.sets(table, sets, &scope)?;
-            let sets: Vec<String> = sets.iter().map(|(column, value)| format!("{column} = {value}")).collect();
-            let filter = wanted.filter.map(|filter| self.condition(filter, &scope)).transpose()?;
-            let filter = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+            let sets: Vec<String> = sets
+                .iter()
+                .map(|(column, value)| format!("{column} = {value}"))
+                .collect();
+            let filter = wanted
+                .filter
+                .map(|filter| self.condition(filter, &scope))
+                .transpose()?;
+            let filter = filter
+                .map(|filter| format!(" WHERE {filter}"))
+                .unwrap_or_default();
             let (returning, output) = self.output(table, wanted.output, &[("inserted", &own)])?;
-            let sql = format!("UPDATE {} AS {own} SET {}{filter}{returning}", table.postgres(), sets.join(", "));
-            return Ok(Change { sql, output, identity: None });
+            let sql = format!(
+                "UPDATE {} AS {own} SET {}{filter}{returning}",
+                table.postgres(),
+                sets.join(", ")
+            );
+            return Ok(Change {
+                sql,
+                output,
+                identity: None,
+            });
         }
         let (table, rows, scope) = self.target(wanted)?;
         let sets = self.sets(&table, sets, &scope)?;
-        let values: Vec<String> = sets.iter().zip(1..).map(|((_, value), at)| format!("{value} AS v{at}")).collect();
+        let values: Vec<String> = sets
+            .iter()
+            .zip(1..)
+            .map(|((_, value), at)| format!("{value} AS v{at}"))
+            .collect();
         let rows = rows.replace("%VALUES%", &values.join(", "));
-        let assigned: Vec<String> = sets.iter().zip(1..).map(|((column, _), at)| format!("{column} = wanted.v{at}")).collect();
+        let assigned: Vec<String> = sets
+            .iter()
+            .zip(1..)
+            .map(|((column, _), at)| format!("{column} = wanted.v{at}"))
+            .collect();
         let (returning, output) = self.output(&table, wanted.output, &[("inserted", &own)])?;
         let sql = format!(
             "UPDATE {} AS {own} SET {} FROM (SELECT {rows}) AS wanted WHERE {own}.ctid = wanted.place{returning}",
             table.postgres(),
             assigned.join(", ")
         );
-        Ok(Change { sql, output, identity: None })
+        Ok(Change {
+            sql,
+            output,
+            identity: None,
+        })
     }
 
-    fn sets(&self, table: &Table, sets: &[(String, Expression)], scope: &Scope<'_>) -> Result<Vec<(String, String)>> {
+    fn sets(
+        &self,
+        table: &Table,
+        sets: &[(String, Expression)],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for (name, value) in sets {
             let column = table.column(name)?;
             if column.identity {
-                return Err(SqlError::new(8102, 16, format!("Cannot update identity column '{}'.", column.name)));
+                return Err(SqlError::new(
+                    8102,
+                    16,
+                    format!("Cannot update identity column '{}'.", column.name),
+                ));
             }
             if column.sql_type == SqlType::RowVersion {
                 return Err(SqlError::new(272, 16, "Cannot update a timestamp column."));
@@ -216,16 +375,28 @@ impl Binder<'_> {
 /// The relation that an alias before FROM means.
 fn target_in<'r>(relation: &'r Relation, table: &Name) -> Option<&'r Relation> {
     match relation {
-        Relation::Table { alias: Some(alias), .. } if table.last().is_some_and(|name| same(name, alias)) => Some(relation),
-        Relation::Join { left, right, .. } => target_in(left, table).or_else(|| target_in(right, table)),
+        Relation::Table {
+            alias: Some(alias), ..
+        } if table.last().is_some_and(|name| same(name, alias)) => Some(relation),
+        Relation::Join { left, right, .. } => {
+            target_in(left, table).or_else(|| target_in(right, table))
+        }
         _ => None,
     }
 }
 
 fn wrong_count(more: bool) -> SqlError {
     if more {
-        SqlError::new(110, 15, "There are fewer columns in the INSERT statement than values specified in the VALUES clause.")
+        SqlError::new(
+            110,
+            15,
+            "There are fewer columns in the INSERT statement than values specified in the VALUES clause.",
+        )
     } else {
-        SqlError::new(109, 15, "There are more columns in the INSERT statement than values specified in the VALUES clause.")
+        SqlError::new(
+            109,
+            15,
+            "There are more columns in the INSERT statement than values specified in the VALUES clause.",
+        )
     }
 }

@@ -13,8 +13,14 @@ pub(crate) struct How {
 }
 
 impl How {
-    pub(crate) const EXPLICIT: Self = Self { explicit: true, style: None };
-    pub(crate) const IMPLICIT: Self = Self { explicit: false, style: None };
+    pub(crate) const EXPLICIT: Self = Self {
+        explicit: true,
+        style: None,
+    };
+    pub(crate) const IMPLICIT: Self = Self {
+        explicit: false,
+        style: None,
+    };
 }
 
 const DAY: &str = "864000000000";
@@ -29,28 +35,44 @@ impl Binder<'_> {
         }
         let nullable = value.nullable;
         let sql = converted(&value, to, how)?;
-        Ok(Bound { nullable, ..Bound::new(sql, to) })
+        Ok(Bound {
+            nullable,
+            ..Bound::new(sql, to)
+        })
     }
 }
 
 fn unknown(from: SqlType, to: SqlType) -> SqlError {
-    SqlError::unknown(&format!("a conversion from {} to {}", from.name(), to.name()))
+    SqlError::unknown(&format!(
+        "a conversion from {} to {}",
+        from.name(),
+        to.name()
+    ))
 }
 
 fn converted(value: &Bound, to: SqlType, how: How) -> Result<String> {
     let (sql, from) = (&value.sql, value.sql_type);
     let pg = to.postgres();
     match (from.kind(), to.kind()) {
-        (Kind::Integer | Kind::Exact | Kind::Approximate, Kind::Integer) => Ok(to_integer(sql, from, to)),
+        (Kind::Integer | Kind::Exact | Kind::Approximate, Kind::Integer) => {
+            Ok(to_integer(sql, from, to))
+        }
         (Kind::Integer | Kind::Approximate | Kind::Exact, Kind::Exact) => Ok(to_exact(sql, to)),
-        (Kind::Integer | Kind::Exact | Kind::Approximate, Kind::Approximate) => Ok(format!("({sql})::{pg}")),
+        (Kind::Integer | Kind::Exact | Kind::Approximate, Kind::Approximate) => {
+            Ok(format!("({sql})::{pg}"))
+        }
         (Kind::Text | Kind::Xml, _) => of_text(value, to, how),
         (_, Kind::Text) => to_text(sql, from, to, how),
-        (Kind::Date | Kind::Time | Kind::Moment | Kind::Offset, Kind::Date | Kind::Time | Kind::Moment | Kind::Offset) => {
-            times(sql, from, to)
-        }
+        (
+            Kind::Date | Kind::Time | Kind::Moment | Kind::Offset,
+            Kind::Date | Kind::Time | Kind::Moment | Kind::Offset,
+        ) => times(sql, from, to),
         (Kind::Bytes | Kind::Clr, Kind::Bytes | Kind::Clr) => Ok(bytes_to_bytes(sql, to, how)),
-        (Kind::Bytes, Kind::Integer) => Ok(to_integer(&format!("tds.int_of_bytes({sql})"), SqlType::BigInt, to)),
+        (Kind::Bytes, Kind::Integer) => Ok(to_integer(
+            &format!("tds.int_of_bytes({sql})"),
+            SqlType::BigInt,
+            to,
+        )),
         (Kind::Integer, Kind::Bytes) => integer_to_bytes(sql, from, to),
         (_, Kind::Variant) => match &value.constant {
             Some(constant) => Value::Bytes(variant(constant, from)?).literal(SqlType::Variant),
@@ -66,9 +88,17 @@ fn to_integer(sql: &str, from: SqlType, to: SqlType) -> String {
         return format!("(CASE WHEN ({sql}) <> 0 THEN 1 WHEN ({sql}) = 0 THEN 0 END)::smallint");
     }
     // T-SQL cuts what stands after the point; PostgreSQL would round it.
-    let whole = if from.kind() == Kind::Integer { format!("({sql})") } else { format!("trunc(({sql})::numeric)") };
+    let whole = if from.kind() == Kind::Integer {
+        format!("({sql})")
+    } else {
+        format!("trunc(({sql})::numeric)")
+    };
     if to == SqlType::TinyInt {
-        return if from == SqlType::Bit { whole } else { format!("tds.tinyint({whole}::bigint)") };
+        return if from == SqlType::Bit {
+            whole
+        } else {
+            format!("tds.tinyint({whole}::bigint)")
+        };
     }
     format!("{whole}::{}", to.postgres())
 }
@@ -87,7 +117,11 @@ fn of_text(value: &Bound, to: SqlType, how: How) -> Result<String> {
         Kind::Text => text_to_text(sql, to, how),
         Kind::Xml => sql.clone(),
         Kind::Integer if to == SqlType::Bit => format!("tds.bit_of_text({sql})"),
-        Kind::Integer => to_integer(&format!("tds.number_text({sql})::bigint"), SqlType::BigInt, to),
+        Kind::Integer => to_integer(
+            &format!("tds.number_text({sql})::bigint"),
+            SqlType::BigInt,
+            to,
+        ),
         Kind::Exact => to_exact(&format!("tds.number_text({sql})"), to),
         Kind::Approximate => format!("tds.number_text({sql})::{}", to.postgres()),
         Kind::Date => format!("tds.days_of_text({sql})"),
@@ -95,16 +129,31 @@ fn of_text(value: &Bound, to: SqlType, how: How) -> Result<String> {
         Kind::Moment => at_scale(&format!("tds.ticks_of_text({sql})"), to),
         Kind::Offset => offset_at_scale(&format!("tds.offset_of_text({sql})"), to),
         Kind::Guid => format!("(btrim({sql}, '{{}}'))::uuid"),
-        Kind::Bytes if matches!(how.style, Some(1)) => bytes_to_bytes(&format!("decode(substr({sql}, 3), 'hex')"), to, how),
-        Kind::Bytes if matches!(how.style, Some(2)) => bytes_to_bytes(&format!("decode({sql}, 'hex')"), to, how),
+        Kind::Bytes if matches!(how.style, Some(1)) => {
+            bytes_to_bytes(&format!("decode(substr({sql}, 3), 'hex')"), to, how)
+        }
+        Kind::Bytes if matches!(how.style, Some(2)) => {
+            bytes_to_bytes(&format!("decode({sql}, 'hex')"), to, how)
+        }
         Kind::Bytes if how.explicit => match (&value.constant, from.is_national()) {
             (Some(Value::Text(text)), true) => {
                 let bytes = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-                bytes_to_bytes(&Value::Bytes(bytes).literal(SqlType::VarBinary(MAX))?, to, how)
+                bytes_to_bytes(
+                    &Value::Bytes(bytes).literal(SqlType::VarBinary(MAX))?,
+                    to,
+                    how,
+                )
             }
             (Some(Value::Text(text)), false) => {
-                let bytes = from.collation().unwrap_or(crate::types::Collation::DEFAULT).encode(text);
-                bytes_to_bytes(&Value::Bytes(bytes).literal(SqlType::VarBinary(MAX))?, to, how)
+                let bytes = from
+                    .collation()
+                    .unwrap_or(crate::types::Collation::DEFAULT)
+                    .encode(text);
+                bytes_to_bytes(
+                    &Value::Bytes(bytes).literal(SqlType::VarBinary(MAX))?,
+                    to,
+                    how,
+                )
             }
             _ => return Err(unknown(from, to)),
         },
@@ -116,7 +165,11 @@ fn of_text(value: &Bound, to: SqlType, how: How) -> Result<String> {
             return Err(SqlError::new(
                 257,
                 16,
-                format!("Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this query.", from.name(), to.name()),
+                format!(
+                    "Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this query.",
+                    from.name(),
+                    to.name()
+                ),
             ));
         }
     })
@@ -132,19 +185,28 @@ fn text_to_text(sql: &str, to: SqlType, how: How) -> String {
         format!("tds.fit({sql}, {length}, {})", to.is_national())
     };
     match to {
-        SqlType::Char(..) | SqlType::NChar(..) => format!("rpad({fitted}, {length})"),
+        SqlType::Char(..) => format!("rpad({fitted}, {length})"),
+        SqlType::NChar(..) => format!("tds.pad_units({fitted}, {length})"),
         _ => fitted,
     }
 }
 
 fn to_text(sql: &str, from: SqlType, to: SqlType, how: How) -> Result<String> {
     let style = how.style.unwrap_or(0);
-    let between = if matches!(style, 126 | 127) { "'T'" } else { "' '" };
+    let between = if matches!(style, 126 | 127) {
+        "'T'"
+    } else {
+        "' '"
+    };
     let known = matches!(style, 0 | 20 | 21 | 25 | 120 | 121 | 126 | 127);
     let text = match (from.kind(), style) {
         (Kind::Integer, 0) => format!("({sql})::text"),
-        (Kind::Exact, 0) if matches!(from, SqlType::Money | SqlType::SmallMoney) => format!("round({sql}, 2)::text"),
-        (Kind::Exact, 2) if matches!(from, SqlType::Money | SqlType::SmallMoney) => format!("({sql})::text"),
+        (Kind::Exact, 0) if matches!(from, SqlType::Money | SqlType::SmallMoney) => {
+            format!("round({sql}, 2)::text")
+        }
+        (Kind::Exact, 2) if matches!(from, SqlType::Money | SqlType::SmallMoney) => {
+            format!("({sql})::text")
+        }
         (Kind::Exact, 0) => format!("({sql})::{}::text", from.postgres()),
         (Kind::Guid, 0) => format!("upper(({sql})::text)"),
         (Kind::Bytes, 1) => format!("'0x' || upper(encode({sql}, 'hex'))"),
@@ -153,12 +215,24 @@ fn to_text(sql: &str, from: SqlType, to: SqlType, how: How) -> Result<String> {
         (Kind::Date, 112) => format!("replace(tds.text_of_days({sql}), '-', '')"),
         (Kind::Time, _) if known => format!("tds.text_of_time({sql}, {})", scale(from)),
         (Kind::Moment, 23) => format!("tds.text_of_days((({sql}) / {DAY})::integer)"),
-        (Kind::Moment, 112) => format!("replace(tds.text_of_days((({sql}) / {DAY})::integer), '-', '')"),
+        (Kind::Moment, 112) => {
+            format!("replace(tds.text_of_days((({sql}) / {DAY})::integer), '-', '')")
+        }
         (Kind::Moment, 20 | 120) => format!("tds.text_of_ticks({sql}, 0, {between})"),
         // The old types print themselves in words without a style; nobody should read those.
-        (Kind::Moment, 0) if !matches!(from, SqlType::DateTime2(_)) => return Err(unknown(from, to)),
-        (Kind::Moment, _) if known => format!("tds.text_of_ticks({sql}, {}, {between})", scale(from)),
-        (Kind::Offset, _) if known => format!("tds.text_of_offset({sql}, {}, {between})", scale(from)),
+        (Kind::Moment, 0) if !matches!(from, SqlType::DateTime2(_)) => {
+            return Err(unknown(from, to));
+        }
+        (Kind::Moment, _) if known && from == SqlType::DateTime => {
+            // Its steps are not of a millisecond: the nearest one is printed.
+            format!("tds.text_of_ticks(tds.at_scale({sql}, 3), 3, {between})")
+        }
+        (Kind::Moment, _) if known => {
+            format!("tds.text_of_ticks({sql}, {}, {between})", scale(from))
+        }
+        (Kind::Offset, _) if known => {
+            format!("tds.text_of_offset({sql}, {}, {between})", scale(from))
+        }
         _ => return Err(unknown(from, to)),
     };
     Ok(text_to_text(&text, to, how))
@@ -188,7 +262,9 @@ fn at_scale(sql: &str, to: SqlType) -> String {
 fn offset_at_scale(sql: &str, to: SqlType) -> String {
     match to {
         SqlType::DateTimeOffset(scale) if scale < 7 => {
-            format!("(SELECT CASE WHEN o IS NOT NULL THEN ARRAY[tds.at_scale(o[1], {scale}), o[2]] END FROM (SELECT {sql} AS o) AS offsets)")
+            format!(
+                "(SELECT CASE WHEN o IS NOT NULL THEN ARRAY[tds.at_scale(o[1], {scale}), o[2]] END FROM (SELECT {sql} AS o) AS offsets)"
+            )
         }
         _ => sql.to_owned(),
     }
@@ -222,7 +298,11 @@ fn bytes_to_bytes(sql: &str, to: SqlType, how: How) -> String {
     let Some(length) = length else {
         return format!("({sql})");
     };
-    let fitted = if how.explicit { format!("substr({sql}, 1, {length})") } else { format!("tds.fit_bytes({sql}, {length})") };
+    let fitted = if how.explicit {
+        format!("substr({sql}, 1, {length})")
+    } else {
+        format!("tds.fit_bytes({sql}, {length})")
+    };
     match to {
         SqlType::Binary(_) | SqlType::RowVersion => format!("tds.pad_bytes({fitted}, {length})"),
         _ => fitted,
@@ -246,15 +326,30 @@ fn integer_to_bytes(sql: &str, from: SqlType, to: SqlType) -> Result<String> {
 impl Binder<'_> {
     /// A stored column as a value of another type: ALTER COLUMN.
     pub(crate) fn stored(&self, column: &str, from: SqlType, to: SqlType) -> Result<String> {
-        self.convert(Bound::new(column, from), to, How::IMPLICIT).map(|bound| bound.sql)
+        self.convert(Bound::new(column, from), to, How::IMPLICIT)
+            .map(|bound| bound.sql)
     }
 }
 
 impl Binder<'_> {
     /// A value that came over the wire, as a literal for a column.
-    pub(crate) fn constant(&self, value: Value, from: SqlType, to: SqlType, how: How) -> Result<String> {
+    pub(crate) fn constant(
+        &self,
+        value: Value,
+        from: SqlType,
+        to: SqlType,
+        how: How,
+    ) -> Result<String> {
         // A bulk load writes variants as they are on the wire.
-        let from = if to == SqlType::Variant && matches!(value, Value::Bytes(_)) && from == SqlType::Variant { to } else { from };
-        self.convert(Bound::constant(value, from)?, to, how).map(|bound| bound.sql)
+        let from = if to == SqlType::Variant
+            && matches!(value, Value::Bytes(_))
+            && from == SqlType::Variant
+        {
+            to
+        } else {
+            from
+        };
+        self.convert(Bound::constant(value, from)?, to, how)
+            .map(|bound| bound.sql)
     }
 }

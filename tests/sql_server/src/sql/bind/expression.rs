@@ -36,17 +36,25 @@ impl Binder<'_> {
             }
             Expression::Text { text, national } => text_literal(text, *national),
             Expression::Binary(bytes) => {
-                let length = u16::try_from(bytes.len().max(1)).ok().filter(|n| *n <= 8000);
-                Bound::constant(Value::Bytes(bytes.clone()), SqlType::VarBinary(length.unwrap_or(MAX)))
+                let length = u16::try_from(bytes.len().max(1))
+                    .ok()
+                    .filter(|n| *n <= 8000);
+                Bound::constant(
+                    Value::Bytes(bytes.clone()),
+                    SqlType::VarBinary(length.unwrap_or(MAX)),
+                )
             }
             Expression::Variable(name) => self.variable(name),
             Expression::Column(name) => scope.column(name),
             Expression::Negated(inner) => {
                 let inner = self.value(inner, scope)?;
                 match inner.sql_type.kind() {
-                    Kind::Integer | Kind::Exact | Kind::Approximate => {
-                        Ok(Bound { sql: format!("(-{})", inner.sql), constant: None, identity: false, ..inner })
-                    }
+                    Kind::Integer | Kind::Exact | Kind::Approximate => Ok(Bound {
+                        sql: format!("(-{})", inner.sql),
+                        constant: None,
+                        identity: false,
+                        ..inner
+                    }),
                     _ => Err(SqlError::unknown("-")),
                 }
             }
@@ -54,15 +62,37 @@ impl Binder<'_> {
                 let (left, right) = (self.value(left, scope)?, self.value(right, scope)?);
                 self.arithmetic(operator, left, right)
             }
-            Expression::Case { operand, branches, otherwise } => {
-                self.case(operand.as_deref(), branches, otherwise.as_deref(), scope)
-            }
-            Expression::Cast { value, to, style, tolerant: false } => {
+            Expression::Case {
+                operand,
+                branches,
+                otherwise,
+            } => self.case(operand.as_deref(), branches, otherwise.as_deref(), scope),
+            Expression::Cast {
+                value,
+                to,
+                style,
+                tolerant: false,
+            } => {
                 let value = self.value(value, scope)?;
-                self.convert(value, *to, How { explicit: true, style: *style })
+                self.convert(
+                    value,
+                    *to,
+                    How {
+                        explicit: true,
+                        style: *style,
+                    },
+                )
             }
-            Expression::Call { name, arguments, distinct, star, over } => {
-                if let Some(bound) = self.aggregate(name, arguments, *distinct, *star, over.as_ref(), scope)? {
+            Expression::Call {
+                name,
+                arguments,
+                distinct,
+                star,
+                over,
+            } => {
+                if let Some(bound) =
+                    self.aggregate(name, arguments, *distinct, *star, over.as_ref(), scope)?
+                {
                     return Ok(bound);
                 }
                 if *distinct || *star || over.is_some() {
@@ -73,7 +103,11 @@ impl Binder<'_> {
             Expression::Query(query) => {
                 let selected = self.query(query, Some(scope))?;
                 let [column] = selected.columns.as_slice() else {
-                    return Err(SqlError::new(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS."));
+                    return Err(SqlError::new(
+                        116,
+                        16,
+                        "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+                    ));
                 };
                 Ok(Bound::new(format!("({})", selected.sql), column.sql_type))
             }
@@ -88,9 +122,16 @@ impl Binder<'_> {
             return self.global(name);
         }
         let Some((sql_type, value)) = self.facts.variables.get(&name.to_lowercase()) else {
-            return Err(SqlError::new(137, 15, format!("Must declare the scalar variable \"{name}\".")));
+            return Err(SqlError::new(
+                137,
+                15,
+                format!("Must declare the scalar variable \"{name}\"."),
+            ));
         };
-        Ok(Bound { nullable: true, ..Bound::constant(value.clone(), *sql_type)? })
+        Ok(Bound {
+            nullable: true,
+            ..Bound::constant(value.clone(), *sql_type)?
+        })
     }
 
     fn collated(&self, inner: &Expression, name: &str, scope: &Scope<'_>) -> Result<Bound> {
@@ -100,7 +141,8 @@ impl Binder<'_> {
         } else {
             Collation::named(name)
         };
-        let collation = collation.ok_or_else(|| SqlError::new(448, 16, format!("Invalid collation '{name}'.")))?;
+        let collation = collation
+            .ok_or_else(|| SqlError::new(448, 16, format!("Invalid collation '{name}'.")))?;
         let sql_type = match inner.sql_type {
             SqlType::Char(n, _) => SqlType::Char(n, collation),
             SqlType::VarChar(n, _) => SqlType::VarChar(n, collation),
@@ -108,8 +150,16 @@ impl Binder<'_> {
             SqlType::NVarChar(n, _) => SqlType::NVarChar(n, collation),
             _ => return Err(SqlError::unknown("COLLATE")),
         };
-        let sql = format!("({} COLLATE {})", inner.sql, super::postgres_collation(collation));
-        Ok(Bound { sql, sql_type, ..inner })
+        let sql = format!(
+            "({} COLLATE {})",
+            inner.sql,
+            super::postgres_collation(collation)
+        );
+        Ok(Bound {
+            sql,
+            sql_type,
+            ..inner
+        })
     }
 
     fn case(
@@ -119,7 +169,9 @@ impl Binder<'_> {
         otherwise: Option<&Expression>,
         scope: &Scope<'_>,
     ) -> Result<Bound> {
-        let operand = operand.map(|operand| self.value(operand, scope)).transpose()?;
+        let operand = operand
+            .map(|operand| self.value(operand, scope))
+            .transpose()?;
         let mut conditions = Vec::new();
         let mut values = Vec::new();
         for (when, then) in branches {
@@ -140,31 +192,48 @@ impl Binder<'_> {
             sql.push_str(&format!(" WHEN {condition} THEN {value}"));
         }
         let last = values.last().map_or("NULL", String::as_str);
-        Ok(Bound { nullable, ..Bound::new(format!("({sql} ELSE {last} END)"), sql_type) })
+        Ok(Bound {
+            nullable,
+            ..Bound::new(format!("({sql} ELSE {last} END)"), sql_type)
+        })
     }
 
     /// Values of one type: the one that has precedence.
     pub(super) fn alike(&self, values: Vec<Bound>) -> Result<(Vec<String>, SqlType)> {
-        let typed = values.iter().filter(|value| !value.is_null()).map(|value| value.sql_type);
+        let typed = values
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(|value| value.sql_type);
         let sql_type = typed.reduce(unified).unwrap_or(SqlType::Int);
-        let converted = values
-            .into_iter()
-            .map(|value| self.convert(value, sql_type, How::IMPLICIT).map(|value| value.sql));
+        let converted = values.into_iter().map(|value| {
+            self.convert(value, sql_type, How::IMPLICIT)
+                .map(|value| value.sql)
+        });
         Ok((converted.collect::<Result<_>>()?, sql_type))
     }
 
     pub(super) fn condition(&self, expression: &Expression, scope: &Scope<'_>) -> Result<String> {
         Ok(match expression {
             Expression::And(left, right) => {
-                format!("({} AND {})", self.condition(left, scope)?, self.condition(right, scope)?)
+                format!(
+                    "({} AND {})",
+                    self.condition(left, scope)?,
+                    self.condition(right, scope)?
+                )
             }
             Expression::Or(left, right) => {
-                format!("({} OR {})", self.condition(left, scope)?, self.condition(right, scope)?)
+                format!(
+                    "({} OR {})",
+                    self.condition(left, scope)?,
+                    self.condition(right, scope)?
+                )
             }
             Expression::Not(inner) => format!("(NOT {})", self.condition(inner, scope)?),
-            Expression::Comparison(operator, left, right) => {
-                self.comparison(operator, self.value(left, scope)?, self.value(right, scope)?)?
-            }
+            Expression::Comparison(operator, left, right) => self.comparison(
+                operator,
+                self.value(left, scope)?,
+                self.value(right, scope)?,
+            )?,
             Expression::IsNull(inner) => format!("({} IS NULL)", self.value(inner, scope)?.sql),
             Expression::Between(value, low, high) => {
                 let value = self.value(value, scope)?;
@@ -182,22 +251,39 @@ impl Binder<'_> {
                 let value = self.value(value, scope)?;
                 let selected = self.query(query, Some(scope))?;
                 let [column] = selected.columns.as_slice() else {
-                    return Err(SqlError::new(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS."));
+                    return Err(SqlError::new(
+                        116,
+                        16,
+                        "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+                    ));
                 };
                 let alias = self.fresh();
                 let item = Bound::new(format!("{alias}.c1"), column.sql_type);
                 let equal = self.comparison("=", value, item)?;
                 // As a list would: unknown where nothing is equal and something is NULL.
-                format!("(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or(({equal}) IS NULL) THEN NULL ELSE false END FROM ({}) AS {alias})", selected.sql)
+                format!(
+                    "(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or(({equal}) IS NULL) THEN NULL ELSE false END FROM ({}) AS {alias})",
+                    selected.sql
+                )
             }
-            Expression::Exists(query) => format!("EXISTS ({})", self.query(query, Some(scope))?.sql),
-            Expression::Like { value, pattern, escape } => {
+            Expression::Exists(query) => {
+                format!("EXISTS ({})", self.query(query, Some(scope))?.sql)
+            }
+            Expression::Like {
+                value,
+                pattern,
+                escape,
+            } => {
                 let (value, pattern) = (self.value(value, scope)?, self.value(pattern, scope)?);
                 like(&value, &pattern, escape.as_deref())?
             }
             // A value is no condition in T-SQL.
             _ => {
-                return Err(SqlError::new(4145, 15, "An expression of non-boolean type specified in a context where a condition is expected."));
+                return Err(SqlError::new(
+                    4145,
+                    15,
+                    "An expression of non-boolean type specified in a context where a condition is expected.",
+                ));
             }
         })
     }
@@ -205,19 +291,42 @@ impl Binder<'_> {
 
 fn number(digits: &str) -> Result<Bound> {
     if let Ok(value) = digits.parse::<i32>() {
-        return Bound::constant(Value::Integer(i64::from(value)), SqlType::Int).map(Bound::not_null);
+        return Bound::constant(Value::Integer(i64::from(value)), SqlType::Int)
+            .map(Bound::not_null);
     }
     let value = Value::exact(digits).ok_or_else(|| SqlError::new(1007, 15, format!("The number '{digits}' is out of the range for numeric representation (maximum precision 38).")))?;
     let Value::Exact { scale, .. } = value else {
         return Err(SqlError::unknown(digits));
     };
     let count = digits.chars().filter(char::is_ascii_digit).count();
-    let significant = digits.trim_start_matches(['-', '0']).chars().filter(char::is_ascii_digit).count();
-    let precision = u8::try_from(if scale == 0 { significant } else { count.min(significant.max(usize::from(scale))) }).unwrap_or(39);
+    let significant = digits
+        .trim_start_matches(['-', '0'])
+        .chars()
+        .filter(char::is_ascii_digit)
+        .count();
+    let precision = u8::try_from(if scale == 0 {
+        significant
+    } else {
+        count.min(significant.max(usize::from(scale)))
+    })
+    .unwrap_or(39);
     if precision > 38 {
-        return Err(SqlError::new(1007, 15, format!("The number '{digits}' is out of the range for numeric representation (maximum precision 38).")));
+        return Err(SqlError::new(
+            1007,
+            15,
+            format!(
+                "The number '{digits}' is out of the range for numeric representation (maximum precision 38)."
+            ),
+        ));
     }
-    let mut bound = Bound::constant(value, SqlType::Numeric { precision: precision.max(1), scale })?.not_null();
+    let mut bound = Bound::constant(
+        value,
+        SqlType::Numeric {
+            precision: precision.max(1),
+            scale,
+        },
+    )?
+    .not_null();
     if digits.parse::<i64>().is_ok() {
         // PostgreSQL finds a key of integers by an integer only, and reads this one as a numeric anywhere else.
         bound.sql = format!("'{digits}'::bigint");
@@ -226,9 +335,16 @@ fn number(digits: &str) -> Result<Bound> {
 }
 
 fn text_literal(text: &str, national: bool) -> Result<Bound> {
-    let units = if national { text.encode_utf16().count() } else { text.len() };
+    let units = if national {
+        text.encode_utf16().count()
+    } else {
+        text.len()
+    };
     let most = if national { 4000 } else { 8000 };
-    let length = u16::try_from(units.max(1)).ok().filter(|n| *n <= most).unwrap_or(MAX);
+    let length = u16::try_from(units.max(1))
+        .ok()
+        .filter(|n| *n <= most)
+        .unwrap_or(MAX);
     let sql_type = if national {
         SqlType::NVarChar(length, Collation::DEFAULT)
     } else {
@@ -249,7 +365,15 @@ fn like(value: &Bound, pattern: &Bound, escape: Option<&str>) -> Result<String> 
     let escape = escape.map_or_else(|| "''".to_owned(), crate::types::quoted);
     let collation = value.sql_type.collation().unwrap_or(Collation::DEFAULT);
     let cased = |sql: &str| {
-        if collation.ignores_case() { format!("lower({sql} COLLATE \"C.utf8\")") } else { format!("({sql} COLLATE \"C\")") }
+        if collation.ignores_case() {
+            format!("lower({sql} COLLATE \"C.utf8\")")
+        } else {
+            format!("({sql} COLLATE \"C\")")
+        }
     };
-    Ok(format!("({} LIKE {} ESCAPE {escape})", cased(&value.sql), cased(&pattern.sql)))
+    Ok(format!(
+        "({} LIKE {} ESCAPE {escape})",
+        cased(&value.sql),
+        cased(&pattern.sql)
+    ))
 }

@@ -16,10 +16,25 @@ fn text_type(length: u16) -> SqlType {
 }
 
 impl Binder<'_> {
-    pub(super) fn call(&self, name: &str, arguments: &[Expression], scope: &Scope<'_>) -> Result<Bound> {
+    pub(super) fn call(
+        &self,
+        name: &str,
+        arguments: &[Expression],
+        scope: &Scope<'_>,
+    ) -> Result<Bound> {
         let name = name.to_ascii_uppercase();
-        let values: Vec<Bound> = arguments.iter().map(|argument| self.value_of_argument(argument, scope)).collect::<Result<_>>()?;
-        for group in [Self::choice, Self::text_function, Self::number_function, Self::time_function, Self::object_function, Self::session_function] {
+        let values: Vec<Bound> = arguments
+            .iter()
+            .map(|argument| self.value_of_argument(argument, scope))
+            .collect::<Result<_>>()?;
+        for group in [
+            Self::choice,
+            Self::text_function,
+            Self::number_function,
+            Self::time_function,
+            Self::object_function,
+            Self::session_function,
+        ] {
             if let Some(bound) = group(self, &name, &values)? {
                 return Ok(bound);
             }
@@ -27,16 +42,32 @@ impl Binder<'_> {
         if name.contains('.') || matches!(name.as_str(), "DATEADD" | "DATEDIFF") {
             return Err(SqlError::unknown(&name));
         }
-        Err(SqlError::new(195, 15, format!("'{name}' is not a recognized built-in function name.")))
+        Err(SqlError::new(
+            195,
+            15,
+            format!("'{name}' is not a recognized built-in function name."),
+        ))
     }
 
     /// `DATEADD(day, …)`: a bare word is a part of a date there.
     fn value_of_argument(&self, argument: &Expression, scope: &Scope<'_>) -> Result<Bound> {
-        const PARTS: [&str; 8] = ["day", "dd", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
+        const PARTS: [&str; 8] = [
+            "day",
+            "dd",
+            "hour",
+            "minute",
+            "second",
+            "millisecond",
+            "microsecond",
+            "nanosecond",
+        ];
         match argument {
             Expression::Column(name) => match (name.as_slice(), self.value(argument, scope)) {
                 ([word], Err(_)) if PARTS.iter().any(|part| part.eq_ignore_ascii_case(word)) => {
-                    Bound::constant(Value::Text(word.to_ascii_lowercase()), SqlType::VarChar(20, Collation::DEFAULT))
+                    Bound::constant(
+                        Value::Text(word.to_ascii_lowercase()),
+                        SqlType::VarChar(20, Collation::DEFAULT),
+                    )
                 }
                 (_, found) => found,
             },
@@ -48,7 +79,11 @@ impl Binder<'_> {
         let all_nullable = values.iter().all(|value| value.nullable);
         let found = match (name, values) {
             ("ISNULL", [first, second]) => {
-                let sql_type = if first.is_null() { second.sql_type } else { first.sql_type };
+                let sql_type = if first.is_null() {
+                    second.sql_type
+                } else {
+                    first.sql_type
+                };
                 let first = self.convert(first.clone(), sql_type, How::EXPLICIT)?;
                 let second = self.convert(second.clone(), sql_type, How::EXPLICIT)?;
                 Bound::new(format!("coalesce({}, {})", first.sql, second.sql), sql_type)
@@ -59,19 +94,35 @@ impl Binder<'_> {
             }
             ("NULLIF", [first, second]) => {
                 let equal = self.comparison("=", first.clone(), second.clone())?;
-                return Ok(Some(Bound::new(format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", first.sql), first.sql_type)));
+                return Ok(Some(Bound::new(
+                    format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", first.sql),
+                    first.sql_type,
+                )));
             }
             _ => return Ok(None),
         };
-        Ok(Some(Bound { nullable: all_nullable, ..found }))
+        Ok(Some(Bound {
+            nullable: all_nullable,
+            ..found
+        }))
     }
 
     fn text_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
         let as_text = |value: &Bound| {
-            if value.sql_type.kind() == Kind::Text { Ok(value.clone()) } else { self.convert(value.clone(), text_type(4000), How::IMPLICIT) }
+            if value.sql_type.kind() == Kind::Text {
+                Ok(value.clone())
+            } else {
+                self.convert(value.clone(), text_type(4000), How::IMPLICIT)
+            }
         };
-        let int = |value: &Bound| self.convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql);
-        let same = |value: Bound, sql: String| Bound { nullable: value.nullable, ..Bound::new(sql, value.sql_type) };
+        let int = |value: &Bound| {
+            self.convert(value.clone(), SqlType::Int, How::IMPLICIT)
+                .map(|value| value.sql)
+        };
+        let same = |value: Bound, sql: String| Bound {
+            nullable: value.nullable,
+            ..Bound::new(sql, value.sql_type)
+        };
         Ok(Some(match (name, values) {
             ("UPPER" | "LOWER", [value]) => {
                 let value = as_text(value)?;
@@ -80,37 +131,68 @@ impl Binder<'_> {
             }
             ("LTRIM" | "RTRIM" | "TRIM", [value]) => {
                 let value = as_text(value)?;
-                let function = if name == "TRIM" { "btrim".to_owned() } else { name.to_ascii_lowercase() };
+                let function = if name == "TRIM" {
+                    "btrim".to_owned()
+                } else {
+                    name.to_ascii_lowercase()
+                };
                 let sql = format!("{function}({}, ' ')", value.sql);
                 same(value, sql)
             }
             ("LEFT" | "RIGHT", [value, count]) => {
                 let value = as_text(value)?;
-                let sql = format!("{}({}, {})", name.to_ascii_lowercase(), value.sql, int(count)?);
+                let sql = format!(
+                    "{}({}, {})",
+                    name.to_ascii_lowercase(),
+                    value.sql,
+                    int(count)?
+                );
                 same(value, sql)
             }
             ("SUBSTRING", [value, from, count]) => {
-                let value = if value.sql_type.kind() == Kind::Bytes { value.clone() } else { as_text(value)? };
+                let value = if value.sql_type.kind() == Kind::Bytes {
+                    value.clone()
+                } else {
+                    as_text(value)?
+                };
                 let sql = format!("substr({}, {}, {})", value.sql, int(from)?, int(count)?);
                 same(value, sql)
             }
             ("REPLICATE", [value, count]) => {
                 let value = as_text(value)?;
-                let sql_type = if value.sql_type.is_national() { text_type(MAX) } else { SqlType::VarChar(MAX, Collation::DEFAULT) };
+                let sql_type = if value.sql_type.is_national() {
+                    text_type(MAX)
+                } else {
+                    SqlType::VarChar(MAX, Collation::DEFAULT)
+                };
                 Bound::new(format!("repeat({}, {})", value.sql, int(count)?), sql_type)
             }
-            ("LEN", [value]) => Bound::new(format!("tds.units(rtrim({}, ' '))", as_text(value)?.sql), SqlType::Int),
+            ("LEN", [value]) => Bound::new(
+                format!("tds.units(rtrim({}, ' '))", as_text(value)?.sql),
+                SqlType::Int,
+            ),
             ("DATALENGTH", [value]) => Bound::new(data_length(value), SqlType::Int),
             ("CONCAT", [_, _, ..]) => {
-                let parts: Vec<String> = values.iter().map(|value| {
-                    if value.is_null() { return Ok("''".to_owned()); }
-                    as_text(value).map(|value| format!("coalesce({}, '')", value.sql))
-                }).collect::<Result<_>>()?;
+                let parts: Vec<String> = values
+                    .iter()
+                    .map(|value| {
+                        if value.is_null() {
+                            return Ok("''".to_owned());
+                        }
+                        as_text(value).map(|value| format!("coalesce({}, '')", value.sql))
+                    })
+                    .collect::<Result<_>>()?;
                 Bound::new(format!("({})", parts.join(" || ")), text_type(4000)).not_null()
             }
             ("QUOTENAME", [value]) => {
                 let value = as_text(value)?;
-                Bound::new(format!("('[' || replace({} COLLATE \"C\", ']', ']]') || ']')", value.sql), text_type(258))
+                Bound::new(
+                    format!(
+                        "('[' || replace({} COLLATE \"C\", ']', ']]') || ']')",
+                        value.sql
+                    ),
+                    text_type(258),
+                )
             }
             _ => return Ok(None),
         }))
@@ -118,7 +200,12 @@ impl Binder<'_> {
 
     fn number_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
         Ok(Some(match (name, values) {
-            ("ABS", [value]) if matches!(value.sql_type.kind(), Kind::Integer | Kind::Exact | Kind::Approximate) => {
+            ("ABS", [value])
+                if matches!(
+                    value.sql_type.kind(),
+                    Kind::Integer | Kind::Exact | Kind::Approximate
+                ) =>
+            {
                 Bound::new(format!("abs({})", value.sql), value.sql_type)
             }
             ("NEWID", []) => Bound::new("gen_random_uuid()", SqlType::UniqueIdentifier),
@@ -128,23 +215,40 @@ impl Binder<'_> {
 
     fn time_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
         Ok(Some(match (name, values) {
-            ("GETDATE" | "GETUTCDATE" | "CURRENT_TIMESTAMP", []) => Bound::new("tds.datetime(tds.now_ticks())", SqlType::DateTime).not_null(),
-            ("SYSDATETIME" | "SYSUTCDATETIME", []) => Bound::new("tds.now_ticks()", SqlType::DateTime2(7)).not_null(),
-            ("SYSDATETIMEOFFSET", []) => Bound::new("ARRAY[tds.now_ticks(), 0]", SqlType::DateTimeOffset(7)).not_null(),
+            ("GETDATE" | "GETUTCDATE" | "CURRENT_TIMESTAMP", []) => {
+                Bound::new("tds.datetime(tds.now_ticks())", SqlType::DateTime).not_null()
+            }
+            ("SYSDATETIME" | "SYSUTCDATETIME", []) => {
+                Bound::new("tds.now_ticks()", SqlType::DateTime2(7)).not_null()
+            }
+            ("SYSDATETIMEOFFSET", []) => {
+                Bound::new("ARRAY[tds.now_ticks(), 0]", SqlType::DateTimeOffset(7)).not_null()
+            }
             ("DATEADD", [part, count, value]) => {
                 let Some(ticks) = ticks_of(part) else {
                     return Err(SqlError::unknown("DATEADD"));
                 };
-                let count = self.convert(count.clone(), SqlType::Int, How::IMPLICIT)?.sql;
+                let count = self
+                    .convert(count.clone(), SqlType::Int, How::IMPLICIT)?
+                    .sql;
                 let value = match value.sql_type.kind() {
                     Kind::Text => self.convert(value.clone(), SqlType::DateTime, How::IMPLICIT)?,
                     _ => value.clone(),
                 };
                 let by = format!("{count}::bigint * {ticks}");
                 match value.sql_type.kind() {
-                    Kind::Moment => self.convert(Bound::new(format!("(({}) + {by})", value.sql), SqlType::DateTime2(7)), value.sql_type, How::IMPLICIT)?,
-                    Kind::Date if ticks == "864000000000" => Bound::new(format!("(({}) + {count})", value.sql), SqlType::Date),
-                    Kind::Offset => Bound::new(format!("ARRAY[({0})[1] + {by}, ({0})[2]]", value.sql), value.sql_type),
+                    Kind::Moment => self.convert(
+                        Bound::new(format!("(({}) + {by})", value.sql), SqlType::DateTime2(7)),
+                        value.sql_type,
+                        How::IMPLICIT,
+                    )?,
+                    Kind::Date if ticks == "864000000000" => {
+                        Bound::new(format!("(({}) + {count})", value.sql), SqlType::Date)
+                    }
+                    Kind::Offset => Bound::new(
+                        format!("ARRAY[({0})[1] + {by}, ({0})[2]]", value.sql),
+                        value.sql_type,
+                    ),
                     _ => return Err(SqlError::unknown("DATEADD")),
                 }
             }
@@ -154,26 +258,83 @@ impl Binder<'_> {
 
     fn object_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
         let database = self.facts.database;
-        let text = |value: &Bound| self.convert(value.clone(), text_type(4000), How::IMPLICIT).map(|value| value.sql);
-        let int = |value: &Bound| self.convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql);
+        let text = |value: &Bound| {
+            self.convert(value.clone(), text_type(4000), How::IMPLICIT)
+                .map(|value| value.sql)
+        };
+        let int = |value: &Bound| {
+            self.convert(value.clone(), SqlType::Int, How::IMPLICIT)
+                .map(|value| value.sql)
+        };
         let name_of = |sql: String| Bound::new(format!("({sql})"), SqlType::NAME);
         Ok(Some(match (name, values) {
-            ("OBJECT_ID", [value] | [value, _]) => Bound::new(format!("tds.object_id({database}, {})", text(value)?), SqlType::Int),
-            ("OBJECT_NAME", [value]) => name_of(format!("SELECT o.name FROM tds.objects AS o WHERE o.object_id = {}", int(value)?)),
-            ("OBJECT_SCHEMA_NAME", [value]) => name_of(format!("SELECT n.name FROM tds.objects AS o JOIN tds.schemas AS n USING (database_id, schema_id) WHERE o.object_id = {}", int(value)?)),
+            ("OBJECT_ID", [value] | [value, _]) => Bound::new(
+                format!("tds.object_id({database}, {})", text(value)?),
+                SqlType::Int,
+            ),
+            ("OBJECT_NAME", [value]) => name_of(format!(
+                "SELECT o.name FROM tds.objects AS o WHERE o.object_id = {}",
+                int(value)?
+            )),
+            ("OBJECT_SCHEMA_NAME", [value]) => name_of(format!(
+                "SELECT n.name FROM tds.objects AS o JOIN tds.schemas AS n USING (database_id, schema_id) WHERE o.object_id = {}",
+                int(value)?
+            )),
             ("SCHEMA_NAME", []) => Bound::constant(Value::Text("dbo".to_owned()), SqlType::NAME)?,
-            ("SCHEMA_NAME", [value]) => name_of(format!("SELECT n.name FROM tds.schemas AS n WHERE n.database_id = {database} AND n.schema_id = {}", int(value)?)),
-            ("SCHEMA_ID", [value]) => Bound::new(format!("(SELECT n.schema_id FROM tds.schemas AS n WHERE n.database_id = {database} AND lower(n.name) = lower({}))", text(value)?), SqlType::Int),
-            ("TYPE_NAME", [value]) => name_of(format!("SELECT t.name FROM tds.types AS t WHERE t.user_type_id = {}", int(value)?)),
-            ("TYPE_ID", [value]) => Bound::new(format!("(SELECT t.user_type_id FROM tds.types AS t WHERE t.name = lower({}))", text(value)?), SqlType::Int),
-            ("COL_NAME", [object, column]) => name_of(format!("SELECT c.name FROM tds.columns AS c WHERE c.object_id = {} AND c.column_id = {}", int(object)?, int(column)?)),
-            ("DB_NAME", []) => Bound::constant(Value::Text(self.facts.database_name.clone()), SqlType::NAME)?,
-            ("DB_NAME", [value]) => name_of(format!("SELECT d.name FROM tds.databases AS d WHERE d.database_id = {}", int(value)?)),
-            ("DB_ID", []) => Bound::constant(Value::Integer(i64::from(database)), SqlType::SmallInt)?,
-            ("DB_ID", [value]) => Bound::new(format!("(SELECT d.database_id FROM tds.databases AS d WHERE lower(d.name) = lower({}))::smallint", text(value)?), SqlType::SmallInt),
-            ("CHANGE_TRACKING_CURRENT_VERSION", []) => Bound::new(format!("tds.current_version({database})"), SqlType::BigInt),
-            ("CHANGE_TRACKING_MIN_VALID_VERSION", [value]) => Bound::new(format!("tds.min_valid_version({})", int(value)?), SqlType::BigInt),
-            ("MIN_ACTIVE_ROWVERSION", []) => Bound::new("tds.min_active_rowversion()", SqlType::Binary(8)),
+            ("SCHEMA_NAME", [value]) => name_of(format!(
+                "SELECT n.name FROM tds.schemas AS n WHERE n.database_id = {database} AND n.schema_id = {}",
+                int(value)?
+            )),
+            ("SCHEMA_ID", [value]) => Bound::new(
+                format!(
+                    "(SELECT n.schema_id FROM tds.schemas AS n WHERE n.database_id = {database} AND lower(n.name) = lower({}))",
+                    text(value)?
+                ),
+                SqlType::Int,
+            ),
+            ("TYPE_NAME", [value]) => name_of(format!(
+                "SELECT t.name FROM tds.types AS t WHERE t.user_type_id = {}",
+                int(value)?
+            )),
+            ("TYPE_ID", [value]) => Bound::new(
+                format!(
+                    "(SELECT t.user_type_id FROM tds.types AS t WHERE t.name = lower({}))",
+                    text(value)?
+                ),
+                SqlType::Int,
+            ),
+            ("COL_NAME", [object, column]) => name_of(format!(
+                "SELECT c.name FROM tds.columns AS c WHERE c.object_id = {} AND c.column_id = {}",
+                int(object)?,
+                int(column)?
+            )),
+            ("DB_NAME", []) => {
+                Bound::constant(Value::Text(self.facts.database_name.clone()), SqlType::NAME)?
+            }
+            ("DB_NAME", [value]) => name_of(format!(
+                "SELECT d.name FROM tds.databases AS d WHERE d.database_id = {}",
+                int(value)?
+            )),
+            ("DB_ID", []) => {
+                Bound::constant(Value::Integer(i64::from(database)), SqlType::SmallInt)?
+            }
+            ("DB_ID", [value]) => Bound::new(
+                format!(
+                    "(SELECT d.database_id FROM tds.databases AS d WHERE lower(d.name) = lower({}))::smallint",
+                    text(value)?
+                ),
+                SqlType::SmallInt,
+            ),
+            ("CHANGE_TRACKING_CURRENT_VERSION", []) => {
+                Bound::new(format!("tds.current_version({database})"), SqlType::BigInt)
+            }
+            ("CHANGE_TRACKING_MIN_VALID_VERSION", [value]) => Bound::new(
+                format!("tds.min_valid_version({})", int(value)?),
+                SqlType::BigInt,
+            ),
+            ("MIN_ACTIVE_ROWVERSION", []) => {
+                Bound::new("tds.min_active_rowversion()", SqlType::Binary(8))
+            }
             ("HAS_PERMS_BY_NAME", [_, _, _]) => Bound::constant(Value::Integer(1), SqlType::Int)?,
             _ => return Ok(None),
         }))
@@ -185,7 +346,10 @@ impl Binder<'_> {
             ("SUSER_SNAME" | "SUSER_NAME" | "ORIGINAL_LOGIN", []) => text(&self.facts.login)?,
             ("USER_NAME" | "CURRENT_USER", []) => text("dbo")?,
             ("HOST_NAME" | "APP_NAME", []) => text("")?,
-            ("XACT_STATE", []) => Bound::constant(Value::Integer(self.facts.transactions.min(1)), SqlType::SmallInt)?,
+            ("XACT_STATE", []) => Bound::constant(
+                Value::Integer(self.facts.transactions.min(1)),
+                SqlType::SmallInt,
+            )?,
             ("SCOPE_IDENTITY", []) => self.identity()?,
             ("SERVERPROPERTY", [property]) => server_property(property)?,
             ("DATABASEPROPERTYEX", [_, property]) => database_property(property)?,
@@ -194,19 +358,30 @@ impl Binder<'_> {
     }
 
     fn identity(&self) -> Result<Bound> {
-        let value = self.facts.identity.map_or(Value::Null, |identity| Value::Exact {
-            negative: identity < 0,
-            digits: u128::from(identity.unsigned_abs()),
-            scale: 0,
-        });
-        Bound::constant(value, SqlType::Numeric { precision: 38, scale: 0 })
+        let value = self
+            .facts
+            .identity
+            .map_or(Value::Null, |identity| Value::Exact {
+                negative: identity < 0,
+                digits: u128::from(identity.unsigned_abs()),
+                scale: 0,
+            });
+        Bound::constant(
+            value,
+            SqlType::Numeric {
+                precision: 38,
+                scale: 0,
+            },
+        )
     }
 
     pub(super) fn global(&self, name: &str) -> Result<Bound> {
         let int = |value: i64, sql_type| Bound::constant(Value::Integer(value), sql_type);
         let text = |value: String| Bound::constant(Value::Text(value), text_type(300));
         match name.to_ascii_uppercase().as_str() {
-            "@@VERSION" => text(format!("Microsoft SQL Server 2022 (RTM) - {VERSION} (X64) \n\tLakewright's TDS test server, on PostgreSQL")),
+            "@@VERSION" => text(format!(
+                "Microsoft SQL Server 2022 (RTM) - {VERSION} (X64) \n\tLakewright's TDS test server, on PostgreSQL"
+            )),
             "@@ROWCOUNT" => int(self.facts.row_count, SqlType::Int),
             "@@TRANCOUNT" => int(self.facts.transactions, SqlType::Int),
             "@@ERROR" => int(self.facts.last_error, SqlType::Int),
@@ -218,7 +393,11 @@ impl Binder<'_> {
             "@@DBTS" => Ok(Bound::new("tds.dbts()", SqlType::VarBinary(8))),
             "@@IDENTITY" => self.identity(),
             "@@MICROSOFTVERSION" => int(0x1000_03e8, SqlType::Int),
-            _ => Err(SqlError::new(137, 15, format!("Must declare the scalar variable \"{name}\"."))),
+            _ => Err(SqlError::new(
+                137,
+                15,
+                format!("Must declare the scalar variable \"{name}\"."),
+            )),
         }
     }
 }
@@ -244,7 +423,10 @@ fn data_length(value: &Bound) -> String {
         text if text.is_national() => format!("(tds.units({sql}) * 2)"),
         text if text.kind() == Kind::Text => format!("length({sql})"),
         bytes if bytes.kind() == Kind::Bytes => format!("octet_length({sql})"),
-        other => format!("(CASE WHEN ({sql}) IS NOT NULL THEN {} END)", other.sizes().0),
+        other => format!(
+            "(CASE WHEN ({sql}) IS NOT NULL THEN {} END)",
+            other.sizes().0
+        ),
     }
 }
 

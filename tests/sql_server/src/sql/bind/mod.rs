@@ -89,7 +89,13 @@ struct SourceColumn {
 
 impl Bound {
     fn new(sql: impl Into<String>, sql_type: SqlType) -> Self {
-        Self { sql: sql.into(), sql_type, nullable: true, identity: false, constant: None }
+        Self {
+            sql: sql.into(),
+            sql_type,
+            nullable: true,
+            identity: false,
+            constant: None,
+        }
     }
 
     fn constant(value: Value, sql_type: SqlType) -> Result<Self> {
@@ -101,7 +107,10 @@ impl Bound {
     }
 
     fn not_null(self) -> Self {
-        Self { nullable: false, ..self }
+        Self {
+            nullable: false,
+            ..self
+        }
     }
 
     fn is_null(&self) -> bool {
@@ -111,7 +120,12 @@ impl Bound {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(catalog: &'a Catalog, facts: &'a Facts) -> Self {
-        Self { catalog, facts, aliases: Cell::new(0), depth: Cell::new(0) }
+        Self {
+            catalog,
+            facts,
+            aliases: Cell::new(0),
+            depth: Cell::new(0),
+        }
     }
 
     /// An alias that no other relation of the statement has.
@@ -121,7 +135,12 @@ impl<'a> Binder<'a> {
     }
 
     /// A value outside any query: of a variable, a default, an argument.
-    pub(crate) fn free_value(&self, expression: &Expression, to: SqlType, how: How) -> Result<Bound> {
+    pub(crate) fn free_value(
+        &self,
+        expression: &Expression,
+        to: SqlType,
+        how: How,
+    ) -> Result<Bound> {
         let bound = self.value(expression, &Scope::default())?;
         self.convert(bound, to, how)
     }
@@ -132,16 +151,32 @@ impl<'a> Binder<'a> {
     }
 
     /// The condition of a CHECK over the columns of a table.
-    pub(crate) fn check(&self, columns: &[crate::catalog::Column], condition: &Expression) -> Result<String> {
+    pub(crate) fn check(
+        &self,
+        columns: &[crate::catalog::Column],
+        condition: &Expression,
+    ) -> Result<String> {
         let columns = columns
             .iter()
             .map(|column| SourceColumn {
                 name: column.name.clone(),
-                bound: Bound { nullable: column.nullable, ..Bound::new(column.postgres(), column.sql_type) },
+                bound: Bound {
+                    nullable: column.nullable,
+                    ..Bound::new(column.postgres(), column.sql_type)
+                },
             })
             .collect();
-        let sources = vec![Source { alias: String::new(), columns }];
-        self.condition(condition, &Scope { sources, ..Scope::default() })
+        let sources = vec![Source {
+            alias: String::new(),
+            columns,
+        }];
+        self.condition(
+            condition,
+            &Scope {
+                sources,
+                ..Scope::default()
+            },
+        )
     }
 }
 
@@ -149,12 +184,23 @@ impl Scope<'_> {
     /// The column a name means: here, or in the query around.
     fn column(&self, name: &[String]) -> Result<Bound> {
         let (column, qualifiers) = name.split_last().ok_or_else(|| SqlError::no_column(""))?;
-        let mut found = self.sources.iter().filter(|source| source.is_called(qualifiers)).filter_map(|source| {
-            source.columns.iter().find(|known| crate::catalog::same(&known.name, column))
-        });
+        let mut found = self
+            .sources
+            .iter()
+            .filter(|source| source.is_called(qualifiers))
+            .filter_map(|source| {
+                source
+                    .columns
+                    .iter()
+                    .find(|known| crate::catalog::same(&known.name, column))
+            });
         if let Some(first) = found.next() {
             if found.next().is_some() {
-                return Err(SqlError::new(209, 16, format!("Ambiguous column name '{column}'.")));
+                return Err(SqlError::new(
+                    209,
+                    16,
+                    format!("Ambiguous column name '{column}'."),
+                ));
             }
             return Ok(first.bound.clone());
         }
@@ -164,20 +210,29 @@ impl Scope<'_> {
             None => Err(SqlError::new(
                 4104,
                 16,
-                format!("The multi-part identifier \"{}\" could not be bound.", name.join(".")),
+                format!(
+                    "The multi-part identifier \"{}\" could not be bound.",
+                    name.join(".")
+                ),
             )),
         }
     }
 
     fn named(&self, name: &str) -> Option<&Named> {
-        let here = self.with.iter().rev().find(|named| crate::catalog::same(&named.name, name));
+        let here = self
+            .with
+            .iter()
+            .rev()
+            .find(|named| crate::catalog::same(&named.name, name));
         here.or_else(|| self.outer.and_then(|outer| outer.named(name)))
     }
 }
 
 impl Source {
     fn is_called(&self, qualifiers: &[String]) -> bool {
-        qualifiers.last().is_none_or(|last| crate::catalog::same(last, &self.alias))
+        qualifiers
+            .last()
+            .is_none_or(|last| crate::catalog::same(last, &self.alias))
     }
 }
 

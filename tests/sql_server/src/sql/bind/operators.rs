@@ -11,10 +11,13 @@ impl Binder<'_> {
         let kinds = (left.sql_type.kind(), right.sql_type.kind());
         let bound = match kinds {
             (Kind::Text, Kind::Text) if operator == "+" => concatenation(&left, &right),
-            (Kind::Bytes, Kind::Bytes) if operator == "+" => {
-                Bound::new(format!("({} || {})", left.sql, right.sql), SqlType::VarBinary(MAX))
+            (Kind::Bytes, Kind::Bytes) if operator == "+" => Bound::new(
+                format!("({} || {})", left.sql, right.sql),
+                SqlType::VarBinary(MAX),
+            ),
+            _ if is_number(kinds.0) || is_number(kinds.1) => {
+                self.calculation(operator, left, right)?
             }
-            _ if is_number(kinds.0) || is_number(kinds.1) => self.calculation(operator, left, right)?,
             _ => return Err(SqlError::unknown(operator)),
         };
         Ok(Bound { nullable, ..bound })
@@ -29,21 +32,36 @@ impl Binder<'_> {
             unified(left.sql_type, right.sql_type)
         };
         let numeric = |bound: Bound| {
-            if is_number(bound.sql_type.kind()) { Ok(bound) } else { self.convert(bound, sql_type, How::IMPLICIT) }
+            if is_number(bound.sql_type.kind()) {
+                Ok(bound)
+            } else {
+                self.convert(bound, sql_type, How::IMPLICIT)
+            }
         };
         let (left, right) = (numeric(left)?, numeric(right)?);
         let written = if operator == "^" { "#" } else { operator };
         match sql_type.kind() {
             Kind::Integer => {
-                let sql_type = if sql_type == SqlType::Bit { SqlType::Int } else { sql_type };
+                let sql_type = if sql_type == SqlType::Bit {
+                    SqlType::Int
+                } else {
+                    sql_type
+                };
                 let pg = sql_type.postgres();
                 let sql = format!("(({})::{pg} {written} ({})::{pg})", left.sql, right.sql);
-                let checked = if sql_type == SqlType::TinyInt { format!("tds.tinyint({sql})") } else { sql };
+                let checked = if sql_type == SqlType::TinyInt {
+                    format!("tds.tinyint({sql})")
+                } else {
+                    sql
+                };
                 Ok(Bound::new(checked, sql_type))
             }
             Kind::Approximate if "+-*/".contains(operator) => {
                 let pg = sql_type.postgres();
-                Ok(Bound::new(format!("(({})::{pg} {operator} ({})::{pg})", left.sql, right.sql), sql_type))
+                Ok(Bound::new(
+                    format!("(({})::{pg} {operator} ({})::{pg})", left.sql, right.sql),
+                    sql_type,
+                ))
             }
             Kind::Exact if "+-*/%".contains(operator) => {
                 let result = match sql_type {
@@ -51,9 +69,23 @@ impl Binder<'_> {
                     _ => exact_result(operator, digits(left.sql_type), digits(right.sql_type)),
                 };
                 let scale = digits(result).1;
-                let left = if operator == "/" { format!("round(({})::numeric, {scale})", left.sql) } else { format!("({})::numeric", left.sql) };
+                let left = if operator == "/" {
+                    format!("round(({})::numeric, {scale})", left.sql)
+                } else {
+                    format!("({})::numeric", left.sql)
+                };
                 let sql = format!("({left} {operator} ({})::numeric)", right.sql);
-                self.convert(Bound::new(sql, SqlType::Numeric { precision: 38, scale }), result, How::IMPLICIT)
+                self.convert(
+                    Bound::new(
+                        sql,
+                        SqlType::Numeric {
+                            precision: 38,
+                            scale,
+                        },
+                    ),
+                    result,
+                    How::IMPLICIT,
+                )
             }
             _ => Err(SqlError::unknown(operator)),
         }
@@ -91,8 +123,15 @@ impl Binder<'_> {
 
 /// The collation of the side that is not a literal.
 fn collation_of(left: &Bound, right: &Bound) -> Collation {
-    let own = |bound: &Bound| bound.sql_type.collation().filter(|_| bound.constant.is_none());
-    own(left).or_else(|| own(right)).unwrap_or(Collation::DEFAULT)
+    let own = |bound: &Bound| {
+        bound
+            .sql_type
+            .collation()
+            .filter(|_| bound.constant.is_none())
+    };
+    own(left)
+        .or_else(|| own(right))
+        .unwrap_or(Collation::DEFAULT)
 }
 
 /// What ORDER BY and MIN look at in place of the value.
@@ -122,7 +161,11 @@ fn concatenation(left: &Bound, right: &Bound) -> Bound {
         _ => MAX,
     };
     let collation = collation_of(left, right);
-    let sql_type = if national { SqlType::NVarChar(length, collation) } else { SqlType::VarChar(length, collation) };
+    let sql_type = if national {
+        SqlType::NVarChar(length, collation)
+    } else {
+        SqlType::VarChar(length, collation)
+    };
     Bound::new(format!("({} || {})", left.sql, right.sql), sql_type)
 }
 
@@ -136,7 +179,9 @@ pub(super) fn digits(sql_type: SqlType) -> (u8, u8) {
         SqlType::BigInt => (19, 0),
         SqlType::Money => (19, 4),
         SqlType::SmallMoney => (10, 4),
-        SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => (precision, scale),
+        SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => {
+            (precision, scale)
+        }
         _ => (38, 0),
     }
 }
@@ -159,11 +204,18 @@ fn exact_result(operator: &str, left: (u8, u8), right: (u8, u8)) -> SqlType {
     }
     let whole = precision - scale;
     let scale = if matches!(operator, "*" | "/") {
-        if whole < 32 { scale.min(38 - whole) } else { scale.min(6) }
+        if whole < 32 {
+            scale.min(38 - whole)
+        } else {
+            scale.min(6)
+        }
     } else {
         38_u8.saturating_sub(whole).min(scale)
     };
-    SqlType::Decimal { precision: 38, scale }
+    SqlType::Decimal {
+        precision: 38,
+        scale,
+    }
 }
 
 /// The place of a type in T-SQL's order of precedence; a higher one takes the lower one over.
@@ -205,28 +257,47 @@ fn rank(sql_type: SqlType) -> u8 {
 
 /// The type of an expression that may have either type.
 pub(super) fn unified(left: SqlType, right: SqlType) -> SqlType {
-    let (low, high) = if rank(left) <= rank(right) { (left, right) } else { (right, left) };
+    let (low, high) = if rank(left) <= rank(right) {
+        (left, right)
+    } else {
+        (right, left)
+    };
     match (low, high) {
-        (_, SqlType::Decimal { .. } | SqlType::Numeric { .. }) if matches!(low.kind(), Kind::Integer | Kind::Exact) => {
+        (_, SqlType::Decimal { .. } | SqlType::Numeric { .. })
+            if matches!(low.kind(), Kind::Integer | Kind::Exact) =>
+        {
             let ((p1, s1), (p2, s2)) = (digits(low), digits(high));
             let scale = s1.max(s2);
             let precision = ((p1 - s1).max(p2 - s2) + scale).min(38);
             SqlType::Decimal { precision, scale }
         }
         _ if low.kind() == Kind::Text && high.kind() == Kind::Text => longer_text(low, high),
-        (SqlType::Binary(a) | SqlType::VarBinary(a), SqlType::Binary(b) | SqlType::VarBinary(b)) => {
-            if low == high { high } else { SqlType::VarBinary(a.max(b)) }
+        (
+            SqlType::Binary(a) | SqlType::VarBinary(a),
+            SqlType::Binary(b) | SqlType::VarBinary(b),
+        ) => {
+            if low == high {
+                high
+            } else {
+                SqlType::VarBinary(a.max(b))
+            }
         }
         (SqlType::DateTime2(a), SqlType::DateTime2(b)) => SqlType::DateTime2(a.max(b)),
         (SqlType::DateTime, SqlType::DateTime2(b)) => SqlType::DateTime2(b.max(3)),
-        (SqlType::DateTimeOffset(a), SqlType::DateTimeOffset(b)) => SqlType::DateTimeOffset(a.max(b)),
+        (SqlType::DateTimeOffset(a), SqlType::DateTimeOffset(b)) => {
+            SqlType::DateTimeOffset(a.max(b))
+        }
         (SqlType::DateTime2(a), SqlType::DateTimeOffset(b)) => SqlType::DateTimeOffset(a.max(b)),
         (SqlType::Time(a), SqlType::Time(b)) => SqlType::Time(a.max(b)),
         // A fraction in a text is not to be lost against a coarser type.
         (text, SqlType::Time(_)) if text.kind() == Kind::Text => SqlType::Time(7),
         (text, SqlType::DateTime2(_)) if text.kind() == Kind::Text => SqlType::DateTime2(7),
-        (text, SqlType::DateTimeOffset(_)) if text.kind() == Kind::Text => SqlType::DateTimeOffset(7),
-        (SqlType::Binary(_) | SqlType::VarBinary(_), SqlType::RowVersion) => SqlType::VarBinary(8000),
+        (text, SqlType::DateTimeOffset(_)) if text.kind() == Kind::Text => {
+            SqlType::DateTimeOffset(7)
+        }
+        (SqlType::Binary(_) | SqlType::VarBinary(_), SqlType::RowVersion) => {
+            SqlType::VarBinary(8000)
+        }
         _ => high,
     }
 }

@@ -44,7 +44,10 @@ impl Binder<'_> {
     }
 
     fn query_here(&self, query: &Query, outer: Option<&Scope<'_>>) -> Result<Selected> {
-        let mut around = Scope { outer, ..Scope::default() };
+        let mut around = Scope {
+            outer,
+            ..Scope::default()
+        };
         let mut with = String::new();
         for (name, columns, named) in &query.with {
             let selected = self.query(named, Some(&around))?;
@@ -52,7 +55,11 @@ impl Binder<'_> {
             let comma = if with.is_empty() { "WITH " } else { ", " };
             with.push_str(&format!("{comma}{sql} AS ({})", selected.sql));
             let columns = renamed(selected.columns, columns)?;
-            around.with.push(Named { name: name.clone(), sql, columns });
+            around.with.push(Named {
+                name: name.clone(),
+                sql,
+                columns,
+            });
         }
         let mut selected = match &query.body {
             Body::Select(select) => self.ordered_select(select, query, &around)?,
@@ -64,14 +71,35 @@ impl Binder<'_> {
         Ok(selected)
     }
 
-    fn ordered_select(&self, select: &Select, query: &Query, around: &Scope<'_>) -> Result<Selected> {
+    fn ordered_select(
+        &self,
+        select: &Select,
+        query: &Query,
+        around: &Scope<'_>,
+    ) -> Result<Selected> {
         let part = self.select(select, around)?;
-        let keys: Vec<String> = query.order.iter().map(|order| self.order_of(order, &part)).collect::<Result<_>>()?;
-        let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
+        let keys: Vec<String> = query
+            .order
+            .iter()
+            .map(|order| self.order_of(order, &part))
+            .collect::<Result<_>>()?;
+        let order = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(" ORDER BY {}", keys.join(", "))
+        };
         let limit = self.limit(query, part.top.as_deref())?;
         let sql = format!("{}{}{order}{limit}", part.head, part.tail);
-        let columns = part.items.iter().map(|(bound, name)| output(bound, name)).collect();
-        Ok(Selected { sql, columns, variables: part.variables })
+        let columns = part
+            .items
+            .iter()
+            .map(|(bound, name)| output(bound, name))
+            .collect();
+        Ok(Selected {
+            sql,
+            columns,
+            variables: part.variables,
+        })
     }
 
     /// A column of the result by its place or name, or any expression.
@@ -79,7 +107,10 @@ impl Binder<'_> {
         let by = direction(order.descending);
         let at = match &order.by {
             Expression::Number(digits) => {
-                let at = digits.parse::<usize>().ok().and_then(|at| at.checked_sub(1));
+                let at = digits
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|at| at.checked_sub(1));
                 let at = at.filter(|at| *at < part.items.len());
                 Some(at.ok_or_else(|| SqlError::new(108, 15, format!("The ORDER BY position number {digits} is out of range of the number of items in the select list.")))?)
             }
@@ -91,7 +122,11 @@ impl Binder<'_> {
             _ => None,
         };
         let key = match at.and_then(|at| part.items.get(at).map(|(bound, _)| (at, bound))) {
-            Some((at, bound)) if part.distinct && !matches!(bound.sql_type.kind(), Kind::Guid | Kind::Offset) => (at + 1).to_string(),
+            Some((at, bound))
+                if part.distinct && !matches!(bound.sql_type.kind(), Kind::Guid | Kind::Offset) =>
+            {
+                (at + 1).to_string()
+            }
             Some((_, bound)) => order_key(bound)?,
             None => order_key(&self.value(&order.by, &part.scope)?)?,
         };
@@ -100,7 +135,8 @@ impl Binder<'_> {
 
     fn limit(&self, query: &Query, top: Option<&str>) -> Result<String> {
         let count = |expression: &Expression| {
-            self.free_value(expression, SqlType::BigInt, How::IMPLICIT).map(|bound| bound.sql)
+            self.free_value(expression, SqlType::BigInt, How::IMPLICIT)
+                .map(|bound| bound.sql)
         };
         let mut limit = String::new();
         if let Some(fetch) = &query.fetch {
@@ -115,7 +151,10 @@ impl Binder<'_> {
     }
 
     fn select<'s>(&self, select: &Select, around: &'s Scope<'s>) -> Result<Part<'s>> {
-        let mut scope = Scope { outer: Some(around), ..Scope::default() };
+        let mut scope = Scope {
+            outer: Some(around),
+            ..Scope::default()
+        };
         let mut from = Vec::new();
         for relation in &select.from {
             from.push(self.relation(relation, &mut scope)?);
@@ -128,23 +167,47 @@ impl Binder<'_> {
             tail.push_str(&format!(" WHERE {}", self.condition(filter, &scope)?));
         }
         if !select.group.is_empty() {
-            let keys: Vec<String> = select.group.iter().map(|by| self.value(by, &scope).map(|by| by.sql)).collect::<Result<_>>()?;
+            let keys: Vec<String> = select
+                .group
+                .iter()
+                .map(|by| self.value(by, &scope).map(|by| by.sql))
+                .collect::<Result<_>>()?;
             tail.push_str(&format!(" GROUP BY {}", keys.join(", ")));
         }
         if let Some(having) = &select.having {
             tail.push_str(&format!(" HAVING {}", self.condition(having, &scope)?));
         }
         let (items, variables) = self.items(&select.items, &scope)?;
-        let listed: Vec<String> = items.iter().zip(1..).map(|((bound, _), at)| format!("{} AS c{at}", bound.sql)).collect();
+        let listed: Vec<String> = items
+            .iter()
+            .zip(1..)
+            .map(|((bound, _), at)| format!("{} AS c{at}", bound.sql))
+            .collect();
         let distinct = if select.distinct { "DISTINCT " } else { "" };
         let head = format!("SELECT {distinct}{}", listed.join(", "));
-        let top = select.top.as_ref().map(|top| self.free_value(top, SqlType::BigInt, How::IMPLICIT)).transpose()?;
+        let top = select
+            .top
+            .as_ref()
+            .map(|top| self.free_value(top, SqlType::BigInt, How::IMPLICIT))
+            .transpose()?;
         let top = top.map(|top| top.sql);
-        Ok(Part { head, tail, items, variables, distinct: select.distinct, top, scope })
+        Ok(Part {
+            head,
+            tail,
+            items,
+            variables,
+            distinct: select.distinct,
+            top,
+            scope,
+        })
     }
 
     /// The select list, with the names the client sees.
-    pub(super) fn items(&self, items: &[Item], scope: &Scope<'_>) -> Result<(Vec<(Bound, String)>, Vec<String>)> {
+    pub(super) fn items(
+        &self,
+        items: &[Item],
+        scope: &Scope<'_>,
+    ) -> Result<(Vec<(Bound, String)>, Vec<String>)> {
         let mut found = Vec::new();
         let mut variables = Vec::new();
         for item in items {
@@ -153,7 +216,12 @@ impl Binder<'_> {
                     let before = found.len();
                     for source in &scope.sources {
                         if of.as_ref().is_none_or(|of| same(of, &source.alias)) {
-                            found.extend(source.columns.iter().map(|column| (column.bound.clone(), column.name.clone())));
+                            found.extend(
+                                source
+                                    .columns
+                                    .iter()
+                                    .map(|column| (column.bound.clone(), column.name.clone())),
+                            );
                         }
                     }
                     if found.len() == before {
@@ -168,17 +236,29 @@ impl Binder<'_> {
                     found.push((self.value(value, scope)?, alias.clone().unwrap_or(own)));
                 }
                 Item::Assign(variable, value) => {
-                    let Some((sql_type, _)) = self.facts.variables.get(&variable.to_lowercase()) else {
-                        return Err(SqlError::new(137, 15, format!("Must declare the scalar variable \"{variable}\".")));
+                    let Some((sql_type, _)) = self.facts.variables.get(&variable.to_lowercase())
+                    else {
+                        return Err(SqlError::new(
+                            137,
+                            15,
+                            format!("Must declare the scalar variable \"{variable}\"."),
+                        ));
                     };
                     let value = self.value(value, scope)?;
-                    found.push((self.convert(value, *sql_type, How::EXPLICIT)?, String::new()));
+                    found.push((
+                        self.convert(value, *sql_type, How::EXPLICIT)?,
+                        String::new(),
+                    ));
                     variables.push(variable.to_lowercase());
                 }
             }
         }
         if !variables.is_empty() && variables.len() != found.len() {
-            return Err(SqlError::new(141, 15, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations."));
+            return Err(SqlError::new(
+                141,
+                15,
+                "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.",
+            ));
         }
         Ok((found, variables))
     }
@@ -189,18 +269,31 @@ impl Binder<'_> {
         let alias = self.fresh();
         for order in &query.order {
             let at = match &order.by {
-                Expression::Number(digits) => digits.parse::<usize>().ok().and_then(|at| at.checked_sub(1)),
-                Expression::Column(name) => selected.columns.iter().position(|column| name.last().is_some_and(|name| same(&column.name, name))),
+                Expression::Number(digits) => digits
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|at| at.checked_sub(1)),
+                Expression::Column(name) => selected
+                    .columns
+                    .iter()
+                    .position(|column| name.last().is_some_and(|name| same(&column.name, name))),
                 _ => None,
             };
             let at = at.ok_or_else(|| SqlError::new(104, 16, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator."))?;
-            let column = selected.columns.get(at).ok_or_else(|| SqlError::unknown("ORDER BY"))?;
+            let column = selected
+                .columns
+                .get(at)
+                .ok_or_else(|| SqlError::unknown("ORDER BY"))?;
             let key = order_key(&Bound::new(format!("{alias}.c{}", at + 1), column.sql_type))?;
             keys.push(format!("{key}{}", direction(order.descending)));
         }
         let limit = self.limit(query, None)?;
         if !keys.is_empty() || !limit.is_empty() {
-            let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
+            let order = if keys.is_empty() {
+                String::new()
+            } else {
+                format!(" ORDER BY {}", keys.join(", "))
+            };
             selected.sql = format!("SELECT * FROM ({}) AS {alias}{order}{limit}", selected.sql);
         }
         Ok(selected)
@@ -210,15 +303,32 @@ impl Binder<'_> {
         let (operator, left, right) = match body {
             Body::Select(select) => {
                 let part = self.select(select, around)?;
-                let limit = part.top.map(|top| format!(" LIMIT {top}")).unwrap_or_default();
+                let limit = part
+                    .top
+                    .map(|top| format!(" LIMIT {top}"))
+                    .unwrap_or_default();
                 let sql = format!("({}{}{limit})", part.head, part.tail);
-                let columns = part.items.iter().map(|(bound, name)| output(bound, name)).collect();
-                return Ok(Selected { sql, columns, variables: Vec::new() });
+                let columns = part
+                    .items
+                    .iter()
+                    .map(|(bound, name)| output(bound, name))
+                    .collect();
+                return Ok(Selected {
+                    sql,
+                    columns,
+                    variables: Vec::new(),
+                });
             }
-            Body::Set(operator, left, right) => (operator, self.set(left, around)?, self.set(right, around)?),
+            Body::Set(operator, left, right) => {
+                (operator, self.set(left, around)?, self.set(right, around)?)
+            }
         };
         if left.columns.len() != right.columns.len() {
-            return Err(SqlError::new(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists."));
+            return Err(SqlError::new(
+                205,
+                16,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+            ));
         }
         let columns: Vec<OutputColumn> = left
             .columns
@@ -226,27 +336,50 @@ impl Binder<'_> {
             .zip(&right.columns)
             .map(|(a, b)| OutputColumn {
                 name: a.name.clone(),
-                sql_type: if a.sql_type == b.sql_type { a.sql_type } else { unified(a.sql_type, b.sql_type) },
+                sql_type: if a.sql_type == b.sql_type {
+                    a.sql_type
+                } else {
+                    unified(a.sql_type, b.sql_type)
+                },
                 nullable: a.nullable || b.nullable,
                 identity: false,
             })
             .collect();
-        let (left, right) = (self.as_columns(left, &columns)?, self.as_columns(right, &columns)?);
-        Ok(Selected { sql: format!("({left} {operator} {right})"), columns, variables: Vec::new() })
+        let (left, right) = (
+            self.as_columns(left, &columns)?,
+            self.as_columns(right, &columns)?,
+        );
+        Ok(Selected {
+            sql: format!("({left} {operator} {right})"),
+            columns,
+            variables: Vec::new(),
+        })
     }
 
     /// The same rows with other types.
     fn as_columns(&self, selected: Selected, wanted: &[OutputColumn]) -> Result<String> {
-        if selected.columns.iter().zip(wanted).all(|(a, b)| a.sql_type == b.sql_type) {
+        if selected
+            .columns
+            .iter()
+            .zip(wanted)
+            .all(|(a, b)| a.sql_type == b.sql_type)
+        {
             return Ok(selected.sql);
         }
         let alias = self.fresh();
         let mut listed = Vec::new();
         for ((column, wanted), at) in selected.columns.iter().zip(wanted).zip(1..) {
             let bound = Bound::new(format!("{alias}.c{at}"), column.sql_type);
-            listed.push(format!("{} AS c{at}", self.convert(bound, wanted.sql_type, How::IMPLICIT)?.sql));
+            listed.push(format!(
+                "{} AS c{at}",
+                self.convert(bound, wanted.sql_type, How::IMPLICIT)?.sql
+            ));
         }
-        Ok(format!("(SELECT {} FROM {} AS {alias})", listed.join(", "), selected.sql))
+        Ok(format!(
+            "(SELECT {} FROM {} AS {alias})",
+            listed.join(", "),
+            selected.sql
+        ))
     }
 }
 
@@ -265,11 +398,18 @@ pub(super) fn renamed(columns: Vec<OutputColumn>, names: &[String]) -> Result<Ve
         return Ok(columns);
     }
     if names.len() != columns.len() {
-        return Err(SqlError::new(8158, 16, "The number of columns does not fit the column list."));
+        return Err(SqlError::new(
+            8158,
+            16,
+            "The number of columns does not fit the column list.",
+        ));
     }
     Ok(columns
         .into_iter()
         .zip(names)
-        .map(|(column, name)| OutputColumn { name: name.clone(), ..column })
+        .map(|(column, name)| OutputColumn {
+            name: name.clone(),
+            ..column
+        })
         .collect())
 }

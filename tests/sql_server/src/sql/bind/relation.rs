@@ -14,20 +14,48 @@ impl Binder<'_> {
     pub(super) fn relation(&self, relation: &Relation, scope: &mut Scope<'_>) -> Result<String> {
         match relation {
             Relation::Table { name, alias } => self.table(name, alias.as_deref(), scope),
-            Relation::Derived { query, alias, columns } => {
+            Relation::Derived {
+                query,
+                alias,
+                columns,
+            } => {
                 let selected = self.query(query, scope.outer)?;
                 let columns = renamed(selected.columns, columns)?;
                 Ok(self.derived(&format!("({})", selected.sql), alias, columns, scope))
             }
-            Relation::Values { rows, alias, columns } => self.values(rows, alias, columns, scope),
-            Relation::Join { kind, left, right, on } => self.join(*kind, left, right, on.as_ref(), scope),
-            Relation::Changes { table, since, alias } => self.changes(table, since, alias, scope),
-            Relation::Version { table, columns, values, alias } => self.version(table, columns, values, alias, scope),
+            Relation::Values {
+                rows,
+                alias,
+                columns,
+            } => self.values(rows, alias, columns, scope),
+            Relation::Join {
+                kind,
+                left,
+                right,
+                on,
+            } => self.join(*kind, left, right, on.as_ref(), scope),
+            Relation::Changes {
+                table,
+                since,
+                alias,
+            } => self.changes(table, since, alias, scope),
+            Relation::Version {
+                table,
+                columns,
+                values,
+                alias,
+            } => self.version(table, columns, values, alias, scope),
             Relation::Function(name) => Err(SqlError::unknown(&name.join("."))),
         }
     }
 
-    fn derived(&self, sql: &str, alias: &str, columns: Vec<OutputColumn>, scope: &mut Scope<'_>) -> String {
+    fn derived(
+        &self,
+        sql: &str,
+        alias: &str,
+        columns: Vec<OutputColumn>,
+        scope: &mut Scope<'_>,
+    ) -> String {
         let own = self.fresh();
         let columns = columns
             .into_iter()
@@ -41,12 +69,17 @@ impl Binder<'_> {
                 },
             })
             .collect();
-        scope.sources.push(Source { alias: alias.to_owned(), columns });
+        scope.sources.push(Source {
+            alias: alias.to_owned(),
+            columns,
+        });
         format!("{sql} AS {own}")
     }
 
     fn table(&self, name: &Name, alias: Option<&str>, scope: &mut Scope<'_>) -> Result<String> {
-        let told = alias.or(name.last().map(String::as_str)).unwrap_or_default();
+        let told = alias
+            .or(name.last().map(String::as_str))
+            .unwrap_or_default();
         if let [one] = name.as_slice()
             && let Some(named) = scope.named(one).cloned()
         {
@@ -63,30 +96,59 @@ impl Binder<'_> {
                     ..Bound::new(format!("{own}.\"{}\"", column.name), column.sql_type)
                 },
             });
-            scope.sources.push(Source { alias: told.to_owned(), columns: columns.collect() });
+            scope.sources.push(Source {
+                alias: told.to_owned(),
+                columns: columns.collect(),
+            });
             // sys.databases tells of all.
-            let filter = if view.postgres == "tds.\"sys.databases\"" { String::new() } else { format!(" WHERE of_database = {database}") };
-            return Ok(format!("(SELECT * FROM {}{filter}) AS {own}", view.postgres));
+            let filter = if view.postgres == "tds.\"sys.databases\"" {
+                String::new()
+            } else {
+                format!(" WHERE of_database = {database}")
+            };
+            return Ok(format!(
+                "(SELECT * FROM {}{filter}) AS {own}",
+                view.postgres
+            ));
         }
         let table = self.catalog.table(name, self.facts.database)?;
         if let Some(text) = &table.view {
             let selected = self.query(&view_query(text)?, None)?;
-            let columns = table.columns.iter().zip(selected.columns).map(|(column, selected)| OutputColumn {
-                name: column.name.clone(),
-                ..selected
-            });
-            return Ok(self.derived(&format!("({})", selected.sql), told, columns.collect(), scope));
+            let columns = table
+                .columns
+                .iter()
+                .zip(selected.columns)
+                .map(|(column, selected)| OutputColumn {
+                    name: column.name.clone(),
+                    ..selected
+                });
+            return Ok(self.derived(
+                &format!("({})", selected.sql),
+                told,
+                columns.collect(),
+                scope,
+            ));
         }
         let own = self.fresh();
         scope.sources.push(source_of(table, told, &own));
         Ok(format!("{} AS {own}", table.postgres()))
     }
 
-    fn values(&self, rows: &[Vec<Expression>], alias: &str, names: &[String], scope: &mut Scope<'_>) -> Result<String> {
+    fn values(
+        &self,
+        rows: &[Vec<Expression>],
+        alias: &str,
+        names: &[String],
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let mut columns: Vec<Vec<Bound>> = names.iter().map(|_| Vec::new()).collect();
         for row in rows {
             if row.len() != names.len() {
-                return Err(SqlError::new(8158, 16, "The number of columns does not fit the column list."));
+                return Err(SqlError::new(
+                    8158,
+                    16,
+                    "The number of columns does not fit the column list.",
+                ));
             }
             for (column, value) in columns.iter_mut().zip(row) {
                 column.push(self.value(value, scope)?);
@@ -98,27 +160,48 @@ impl Binder<'_> {
         }
         let mut written = Vec::new();
         for at in 0..rows.len() {
-            let row: Vec<&str> = made.iter().filter_map(|(column, _)| column.get(at).map(String::as_str)).collect();
+            let row: Vec<&str> = made
+                .iter()
+                .filter_map(|(column, _)| column.get(at).map(String::as_str))
+                .collect();
             written.push(format!("({})", row.join(", ")));
         }
-        let output = names.iter().zip(&made).map(|(name, (_, sql_type))| OutputColumn {
-            name: name.clone(),
-            sql_type: *sql_type,
-            nullable: true,
-            identity: false,
-        });
+        let output = names
+            .iter()
+            .zip(&made)
+            .map(|(name, (_, sql_type))| OutputColumn {
+                name: name.clone(),
+                sql_type: *sql_type,
+                nullable: true,
+                identity: false,
+            });
         let listed: Vec<String> = (1..=names.len()).map(|at| format!("c{at}")).collect();
-        let own = self.derived(&format!("(VALUES {})", written.join(", ")), alias, output.collect(), scope);
+        let own = self.derived(
+            &format!("(VALUES {})", written.join(", ")),
+            alias,
+            output.collect(),
+            scope,
+        );
         Ok(format!("{own}({})", listed.join(", ")))
     }
 
-    fn join(&self, kind: Join, left: &Relation, right: &Relation, on: Option<&Expression>, scope: &mut Scope<'_>) -> Result<String> {
+    fn join(
+        &self,
+        kind: Join,
+        left: &Relation,
+        right: &Relation,
+        on: Option<&Expression>,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let before = scope.sources.len();
         let left = self.relation(left, scope)?;
         let middle = scope.sources.len();
         let right = match kind {
             Join::CrossApply | Join::OuterApply => {
-                let mut inner = Scope { outer: Some(scope), ..Scope::default() };
+                let mut inner = Scope {
+                    outer: Some(scope),
+                    ..Scope::default()
+                };
                 let sql = self.relation(right, &mut inner)?;
                 let sources = inner.sources;
                 scope.sources.extend(sources);
@@ -126,7 +209,10 @@ impl Binder<'_> {
             }
             _ => self.relation(right, scope)?,
         };
-        let on = on.map(|on| self.condition(on, scope)).transpose()?.unwrap_or_else(|| "true".to_owned());
+        let on = on
+            .map(|on| self.condition(on, scope))
+            .transpose()?
+            .unwrap_or_else(|| "true".to_owned());
         // What an outer join may leave out is NULL then.
         let (left_out, right_out) = match kind {
             Join::Left | Join::OuterApply => (false, true),
@@ -136,7 +222,10 @@ impl Binder<'_> {
         };
         for (at, source) in scope.sources.iter_mut().enumerate().skip(before) {
             if (at < middle && left_out) || (at >= middle && right_out) {
-                source.columns.iter_mut().for_each(|column| column.bound.nullable = true);
+                source
+                    .columns
+                    .iter_mut()
+                    .for_each(|column| column.bound.nullable = true);
             }
         }
         let word = match kind {
@@ -153,14 +242,31 @@ impl Binder<'_> {
         if table.tracked {
             return Ok(table);
         }
-        Err(SqlError::new(22105, 16, format!("Change tracking is not enabled on table '{}'.", table.told())))
+        Err(SqlError::new(
+            22105,
+            16,
+            format!(
+                "Change tracking is not enabled on table '{}'.",
+                table.told()
+            ),
+        ))
     }
 
     /// The net change of each key since a version.
-    fn changes(&self, name: &Name, since: &Expression, alias: &str, scope: &mut Scope<'_>) -> Result<String> {
+    fn changes(
+        &self,
+        name: &Name,
+        since: &Expression,
+        alias: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let table = self.tracked(name)?;
         let since = self.value(since, scope)?;
-        let since = if since.is_null() { "0::bigint".to_owned() } else { self.convert(since, SqlType::BigInt, How::IMPLICIT)?.sql };
+        let since = if since.is_null() {
+            "0::bigint".to_owned()
+        } else {
+            self.convert(since, SqlType::BigInt, How::IMPLICIT)?.sql
+        };
         let keys: Vec<String> = table.key.iter().map(|id| format!("c{id}")).collect();
         let keys = keys.join(", ");
         let last = "(array_agg(operation ORDER BY id DESC))[1]";
@@ -176,45 +282,105 @@ impl Binder<'_> {
         let own = self.fresh();
         let mut columns = vec![
             column(&own, "SYS_CHANGE_VERSION", "version", SqlType::BigInt),
-            column(&own, "SYS_CHANGE_CREATION_VERSION", "created", SqlType::BigInt),
-            column(&own, "SYS_CHANGE_OPERATION", "operation", SqlType::NChar(1, crate::types::Collation::DEFAULT)),
+            column(
+                &own,
+                "SYS_CHANGE_CREATION_VERSION",
+                "created",
+                SqlType::BigInt,
+            ),
+            column(
+                &own,
+                "SYS_CHANGE_OPERATION",
+                "operation",
+                SqlType::NChar(1, crate::types::Collation::DEFAULT),
+            ),
             column(&own, "SYS_CHANGE_COLUMNS", "mask", SqlType::VarBinary(4100)),
-            column(&own, "SYS_CHANGE_CONTEXT", "context", SqlType::VarBinary(128)),
+            column(
+                &own,
+                "SYS_CHANGE_CONTEXT",
+                "context",
+                SqlType::VarBinary(128),
+            ),
         ];
-        columns.extend(table.key.iter().filter_map(|id| table.column_of(*id)).map(|key| column(&own, &key.name, &key.postgres(), key.sql_type)));
-        scope.sources.push(Source { alias: alias.to_owned(), columns });
+        columns.extend(
+            table
+                .key
+                .iter()
+                .filter_map(|id| table.column_of(*id))
+                .map(|key| column(&own, &key.name, &key.postgres(), key.sql_type)),
+        );
+        scope.sources.push(Source {
+            alias: alias.to_owned(),
+            columns,
+        });
         Ok(format!("{sql} AS {own}"))
     }
 
     /// The version of one row.
-    fn version(&self, name: &Name, names: &[String], values: &[Expression], alias: &str, scope: &mut Scope<'_>) -> Result<String> {
+    fn version(
+        &self,
+        name: &Name,
+        names: &[String],
+        values: &[Expression],
+        alias: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let table = self.tracked(name)?;
         if names.len() != values.len() || names.len() != table.key.len() {
-            return Err(SqlError::new(22113, 16, "CHANGETABLE(VERSION) needs the columns of the primary key and their values."));
+            return Err(SqlError::new(
+                22113,
+                16,
+                "CHANGETABLE(VERSION) needs the columns of the primary key and their values.",
+            ));
         }
         let mut fits = Vec::new();
         let mut listed = Vec::new();
         for (name, value) in names.iter().zip(values) {
             let key = table.column(name)?;
-            let value = self.convert(self.value(value, scope)?, key.sql_type, How::IMPLICIT)?.sql;
+            let value = self
+                .convert(self.value(value, scope)?, key.sql_type, How::IMPLICIT)?
+                .sql;
             fits.push(format!("{} = {value}", key.postgres()));
             listed.push(format!("{value} AS {}", key.postgres()));
         }
         let own = self.fresh();
-        let newest = format!("FROM data.changes_{} WHERE version IS NOT NULL AND {} ORDER BY id DESC LIMIT 1", table.id, fits.join(" AND "));
-        let sql = format!("(SELECT (SELECT version {newest}) AS version, (SELECT context {newest}) AS context, {})", listed.join(", "));
+        let newest = format!(
+            "FROM data.changes_{} WHERE version IS NOT NULL AND {} ORDER BY id DESC LIMIT 1",
+            table.id,
+            fits.join(" AND ")
+        );
+        let sql = format!(
+            "(SELECT (SELECT version {newest}) AS version, (SELECT context {newest}) AS context, {})",
+            listed.join(", ")
+        );
         let mut columns = vec![
             column(&own, "SYS_CHANGE_VERSION", "version", SqlType::BigInt),
-            column(&own, "SYS_CHANGE_CONTEXT", "context", SqlType::VarBinary(128)),
+            column(
+                &own,
+                "SYS_CHANGE_CONTEXT",
+                "context",
+                SqlType::VarBinary(128),
+            ),
         ];
-        columns.extend(names.iter().filter_map(|name| table.column(name).ok()).map(|key| column(&own, &key.name, &key.postgres(), key.sql_type)));
-        scope.sources.push(Source { alias: alias.to_owned(), columns });
-        Ok(format!("LATERAL {sql} AS {own}"))
+        columns.extend(
+            names
+                .iter()
+                .filter_map(|name| table.column(name).ok())
+                .map(|key| column(&own, &key.name, &key.postgres(), key.sql_type)),
+        );
+        scope.sources.push(Source {
+            alias: alias.to_owned(),
+            columns,
+        });
+        Ok(format!("{sql} AS {own}"))
     }
 }
 
 fn column(own: &str, name: &str, postgres: &str, sql_type: SqlType) -> SourceColumn {
-    SourceColumn { name: name.to_owned(), bound: Bound::new(format!("{own}.{postgres}"), sql_type) }
+    SourceColumn {
+        name: name.to_owned(),
+        bound: Bound::new(format!("{own}.{postgres}"), sql_type),
+    }
 }
 
 /// A table under an alias of PostgreSQL.
@@ -231,5 +397,8 @@ pub(super) fn source_of(table: &Table, alias: &str, own: &str) -> Source {
             },
         })
         .collect();
-    Source { alias: alias.to_owned(), columns }
+    Source {
+        alias: alias.to_owned(),
+        columns,
+    }
 }

@@ -28,11 +28,11 @@ MATRIX = [
     ("decimal(5, 2)", [("-999.99", D("-999.99")), ("999.99", D("999.99"))]),
     ("decimal(18, 0)", [("-999999999999999999", D(-999999999999999999)), ("1", D(1))]),
     ("numeric(28, 10)", [("-0.0000000001", D("-0.0000000001")), ("123456789012345678.0123456789", D("123456789012345678.0123456789"))]),
-    ("decimal(38, 0)", [("-" + "9" * 38, -D("9" * 38)), ("9" * 38, D("9" * 38))]),
+    ("decimal(38, 0)", [("-" + "9" * 38, D("-" + "9" * 38)), ("9" * 38, D("9" * 38))]),
     ("decimal(38, 38)", [("-0." + "9" * 38, D("-0." + "9" * 38)), ("0." + "0" * 37 + "1", D("1E-38"))]),
     ("money", [("-922337203685477.5808", D("-922337203685477.5808")), ("$922337203685477.5807", D("922337203685477.5807"))]),
     ("smallmoney", [("-214748.3648", D("-214748.3648")), ("214748.3647", D("214748.3647"))]),
-    ("real", [("-3.40282e38", -3.40282e38), ("0.5", 0.5)]),
+    ("real", [("-3.4028234663852886e38", -3.4028234663852886e38), ("0.5", 0.5)]),
     ("float", [("-1.7976931348623157e308", -1.7976931348623157e308), ("2.2250738585072014e-308", 2.2250738585072014e-308)]),
     ("date", [("'0001-01-01'", day(1, 1, 1)), ("'9999-12-31'", day(9999, 12, 31))]),
     ("time(0)", [("'00:00:00'", clock()), ("'23:59:59'", clock(23, 59, 59))]),
@@ -71,13 +71,20 @@ MATRIX = [
 ]
 # Types of which the two clients make different things, or nothing: what python-tds reads.
 VARIANTS = [
-    ("CAST(5 AS int)", 5),
-    ("CAST(12.34 AS decimal(10, 2))", D("12.34")),
-    ("N'漢'", "漢"),
-    ("'abc'", "abc"),
-    ("CAST('2024-02-29' AS date)", day(2024, 2, 29)),
-    ("CAST(1.5 AS float)", 1.5),
-    ("0x0102", b"\x01\x02"),
+    ("int", "5", 5),
+    ("bigint", "-5", -5),
+    ("bit", "1", True),
+    ("decimal(10, 2)", "12.34", D("12.34")),
+    ("money", "1.5", D("1.5")),
+    ("float", "1.5", 1.5),
+    ("nvarchar(20)", "N'漢'", "漢"),
+    ("varchar(20)", "'é'", "é"),
+    ("date", "'2024-02-29'", day(2024, 2, 29)),
+    ("time(3)", "'12:34:56.789'", clock(12, 34, 56, 789000)),
+    ("datetime", "'2024-02-29 12:34:56.99'", moment(2024, 2, 29, 12, 34, 56, 990000)),
+    ("datetime2(3)", "'2024-02-29 12:34:56.789'", moment(2024, 2, 29, 12, 34, 56, 789000)),
+    ("uniqueidentifier", "'00112233-4455-6677-8899-AABBCCDDEEFF'", uuid.UUID("00112233-4455-6677-8899-AABBCCDDEEFF")),
+    ("varbinary(20)", "0x0102", b"\x01\x02"),
 ]
 
 writer = connect("pytds", port)
@@ -85,10 +92,18 @@ readers = {"pytds": writer, "odbc": connect("odbc", port)}
 
 
 def plain(value):
-    """What stands for the same value: times of day carry a date here and none there."""
+    """One form for what clients give in several."""
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
+    if isinstance(value, str):
+        # A server writes XML with the mark of its byte order, which python-tds leaves where it is.
+        return value.removeprefix("\ufeff")
     return value
+
+
+def parameter(client: str, value):
+    """Bytes as python-tds wants them told apart from text."""
+    return pytds.Binary(value) if client == "pytds" and isinstance(value, bytes) else value
 
 
 for number, (sql_type, rows) in enumerate(MATRIX):
@@ -102,6 +117,8 @@ for number, (sql_type, rows) in enumerate(MATRIX):
     run(writer, f"INSERT INTO {table} VALUES ({len(rows)}, NULL, {literal})")
     expected.append((len(rows), None, value))
     for name, reader in readers.items():
+        if name == "pytds" and "UTF8" in sql_type:
+            continue  # It does not know that a collation can be UTF-8, and does not ask for such either.
         found = [tuple(plain(value) for value in row) for row in run(reader, f"SELECT * FROM {table} ORDER BY id")]
         same(found, expected, f"{sql_type} read by {name}")
     # A value goes out as a parameter and comes back as it went.
@@ -109,12 +126,12 @@ for number, (sql_type, rows) in enumerate(MATRIX):
         for name, reader in readers.items():
             if name == "odbc" and sql_type.startswith(("time", "smalldatetime", "binary", "varbinary", "uniqueidentifier", "datetimeoffset")):
                 continue
-            run(reader, f"UPDATE {table} SET optional = ? WHERE id = 0", value)
+            run(reader, f"UPDATE {table} SET optional = ? WHERE id = 0", parameter(name, value))
             same(plain(run(reader, f"SELECT optional FROM {table} WHERE id = 0")[0][0]), value, f"{sql_type} as a parameter of {name}")
 
-for literal, value in VARIANTS:
-    run(writer, f"DROP TABLE IF EXISTS v; CREATE TABLE v (v sql_variant NULL); INSERT INTO v VALUES ({literal}), (NULL)")
-    same([plain(row[0]) for row in run(writer, "SELECT v FROM v")], [value, None], f"sql_variant of {literal}")
+for sql_type, literal, value in VARIANTS:
+    run(writer, f"DROP TABLE IF EXISTS v; CREATE TABLE v (v sql_variant NULL); DECLARE @v {sql_type} = {literal}; INSERT INTO v VALUES (@v), (NULL)")
+    same([plain(row[0]) for row in run(writer, "SELECT v FROM v")], [value, None], f"sql_variant of {sql_type}")
 
 # Seven digits, which Python's clock has not: as text.
 run(writer, "CREATE TABLE ticks (d datetime2(7), t time(7), o datetimeoffset(7), old datetime)")
