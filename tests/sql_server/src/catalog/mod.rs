@@ -48,6 +48,8 @@ pub(crate) struct Table {
     /// The columns of the primary key, in its order.
     pub(crate) key: Vec<i32>,
     pub(crate) tracked: bool,
+    /// The table whose changes this one captures.
+    pub(crate) captured_from: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +180,8 @@ async fn tables(postgres: &mut PgConnection) -> Result<Vec<Table>> {
          coalesce((SELECT array_agg(ic.column_id ORDER BY ic.key_ordinal) FROM tds.indexes AS i \
             JOIN tds.index_columns AS ic USING (object_id, index_id) \
             WHERE i.object_id = o.object_id AND i.is_primary_key = 1), '{}'), \
-         EXISTS (SELECT FROM tds.change_tracking AS t WHERE t.object_id = o.object_id) \
+         EXISTS (SELECT FROM tds.change_tracking AS t WHERE t.object_id = o.object_id), \
+         (SELECT k.source_object_id FROM tds.captures AS k WHERE k.object_id = o.object_id) \
          FROM tds.objects AS o JOIN tds.schemas AS s USING (database_id, schema_id) WHERE o.type IN ('U', 'V')";
     let mut found = Vec::new();
     for row in sqlx::query(query).fetch_all(postgres).await? {
@@ -191,6 +194,7 @@ async fn tables(postgres: &mut PgConnection) -> Result<Vec<Table>> {
             columns: Vec::new(),
             key: row.try_get(5)?,
             tracked: row.try_get(6)?,
+            captured_from: row.try_get(7)?,
         });
     }
     Ok(found)
@@ -243,6 +247,7 @@ pub(crate) async fn prepare(url: &str, databases: &[String]) -> Result<()> {
         for script in [
             include_str!("bootstrap.sql"),
             include_str!("change_tracking.sql"),
+            include_str!("capture.sql"),
             include_str!("views.sql"),
         ] {
             transaction.execute(script).await?;

@@ -14,7 +14,7 @@ pub(crate) struct SystemView {
 }
 
 /// Schema, name and columns; a `not null` after a type is one on the wire too.
-const VIEWS: [(&str, &str, &str); 24] = [
+const VIEWS: [(&str, &str, &str); 27] = [
     (
         "sys",
         "databases",
@@ -109,6 +109,21 @@ const VIEWS: [(&str, &str, &str); 24] = [
         "sys",
         "change_tracking_tables",
         "object_id int not null, is_track_columns_updated_on bit not null, min_valid_version bigint, begin_version bigint, cleanup_version bigint",
+    ),
+    (
+        "cdc",
+        "change_tables",
+        "object_id int not null, version int, source_object_id int, capture_instance sysname not null, start_lsn binary(10), end_lsn binary(10), supports_net_changes bit, has_drop_pending bit, role_name sysname, index_name sysname, filegroup_name sysname, create_date datetime, partition_switch bit not null",
+    ),
+    (
+        "cdc",
+        "captured_columns",
+        "object_id int not null, column_name sysname not null, column_id int, column_type sysname not null, column_ordinal int not null, is_computed bit",
+    ),
+    (
+        "cdc",
+        "lsn_time_mapping",
+        "start_lsn binary(10) not null, tran_begin_time datetime, tran_end_time datetime, tran_id varbinary(10), tran_begin_lsn binary(10)",
     ),
     (
         "INFORMATION_SCHEMA",

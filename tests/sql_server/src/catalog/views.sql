@@ -38,11 +38,11 @@ SELECT o.database_id AS of_database, o.name, o.object_id, NULL::integer AS princ
     rpad(o.type, 2) AS type, CASE o.type WHEN 'U' THEN 'USER_TABLE' WHEN 'V' THEN 'VIEW' WHEN 'PK' THEN 'PRIMARY_KEY_CONSTRAINT'
         WHEN 'UQ' THEN 'UNIQUE_CONSTRAINT' WHEN 'F' THEN 'FOREIGN_KEY_CONSTRAINT' WHEN 'C' THEN 'CHECK_CONSTRAINT'
         WHEN 'D' THEN 'DEFAULT_CONSTRAINT' END AS type_desc,
-    tds.datetime(o.create_date) AS create_date, tds.datetime(o.modify_date) AS modify_date, 0::smallint AS is_ms_shipped
-FROM tds.objects AS o;
+    tds.datetime(o.create_date) AS create_date, tds.datetime(o.modify_date) AS modify_date, (s.name = 'cdc')::integer::smallint AS is_ms_shipped
+FROM tds.objects AS o JOIN tds.schemas AS s USING (database_id, schema_id);
 
 CREATE VIEW tds."sys.tables" AS
-SELECT o.*, 0::smallint AS is_tracked_by_cdc, 0::smallint AS is_memory_optimized, 0::smallint AS temporal_type,
+SELECT o.*, (EXISTS (SELECT FROM tds.captures AS k WHERE k.source_object_id = o.object_id))::integer::smallint AS is_tracked_by_cdc, 0::smallint AS is_memory_optimized, 0::smallint AS temporal_type,
     'NON_TEMPORAL_TABLE' AS temporal_type_desc, NULL::integer AS history_table_id, 0::smallint AS is_external
 FROM tds."sys.objects" AS o WHERE o.type = 'U ';
 

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::{Result, SqlError};
-use crate::sql::bind::How;
+use crate::sql::bind::constant;
 use crate::sql::{BulkColumn, Name};
 use crate::types::decode::{Announced, type_info};
 use crate::types::{SqlType, Value};
@@ -61,12 +61,7 @@ impl Session {
             for row in part {
                 let mut values = Vec::new();
                 for ((sql_type, value), column) in row.iter().zip(&columns) {
-                    values.push(self.binder().constant(
-                        value.clone(),
-                        *sql_type,
-                        column.sql_type,
-                        How::IMPLICIT,
-                    )?);
+                    values.push(constant(value, *sql_type, column.sql_type)?);
                 }
                 written.push(format!("({})", values.join(", ")));
             }

@@ -5,11 +5,14 @@
 mod attention;
 mod bulk;
 mod call;
+mod capture;
 mod definition;
+mod index;
 mod procedure;
 mod rows;
 mod statement;
 mod table;
+mod tracking;
 mod transaction;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::wire::Command;
 pub(super) struct Arguments<'a>(&'a [(Option<String>, Expression)]);
 
 impl Arguments<'_> {
-    fn find(&self, name: &str, place: usize) -> Option<&Expression> {
+    pub(super) fn find(&self, name: &str, place: usize) -> Option<&Expression> {
         let named = |(known, _): &&(Option<String>, Expression)| {
             known
                 .as_deref()
@@ -30,6 +30,13 @@ impl Session {
     ) -> Result<Flow> {
         let told = name.last().cloned().unwrap_or_default();
         let arguments = Arguments(arguments);
+        if self
+            .capture_procedure(&told.to_ascii_lowercase(), &arguments)
+            .await?
+        {
+            self.reply.done(Command::Other, None);
+            return Ok(Flow::GoOn);
+        }
         match told.to_ascii_lowercase().as_str() {
             "sp_executesql" => return Box::pin(self.execute_text(&arguments)).await,
             "sp_flush_ct_internal_table_on_demand" => self.flush_changes(&arguments).await?,

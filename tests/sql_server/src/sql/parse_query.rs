@@ -246,7 +246,17 @@ impl Parser<'_> {
         }
         let name = self.name()?;
         if self.symbol("(") {
-            return Ok(Relation::Function(name));
+            let arguments = if self.is_symbol(")") {
+                Vec::new()
+            } else {
+                self.list(Self::expression)?
+            };
+            self.expect(")")?;
+            return Ok(Relation::Function {
+                name,
+                arguments,
+                alias: self.alias()?,
+            });
         }
         let alias = self.alias()?;
         self.table_hints()?;

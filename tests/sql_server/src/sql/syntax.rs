@@ -156,7 +156,11 @@ pub(crate) enum Relation {
         values: Vec<Expression>,
         alias: String,
     },
-    Function(Name),
+    Function {
+        name: Name,
+        arguments: Vec<Expression>,
+        alias: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ import pytds
 USER, PASSWORD = "sa", "Lakewright-1"
 
 
-def connect(client: str, port: int, database: str = "shop", password: str = PASSWORD, encrypt: str = "yes"):
+def connect(client: str, port: int, database: str = "shop", password: str = PASSWORD, encrypt: str = "yes", **more):
     """A connection without transactions of its own."""
     if client == "pytds":
         return pytds.connect(
@@ -17,6 +17,7 @@ def connect(client: str, port: int, database: str = "shop", password: str = PASS
             autocommit=True,
             use_mars=False,
             login_timeout=20,
+            **more,
         )
     import mssql_python
 
@@ -24,7 +25,7 @@ def connect(client: str, port: int, database: str = "shop", password: str = PASS
         f"Server=127.0.0.1,{port};Database={database};UID={USER};PWD={password};"
         f"Encrypt={encrypt};TrustServerCertificate=yes"
     )
-    return mssql_python.connect(text, autocommit=True)
+    return mssql_python.connect(text, autocommit=True, **more)
 
 
 def run(connection, sql: str, *values):

@@ -42,3 +42,8 @@ fn a_snapshot_stays_what_it_was_and_conflicts_are_told() {
 fn changes_are_tracked_commit_by_commit() {
     with_each_client("change_tracking.py");
 }
+
+#[test]
+fn changes_are_captured_with_their_values() {
+    with_each_client("capture.py");
+}

@@ -1,6 +1,6 @@
 //! Aggregates, and the functions of windows.
 
-use super::convert::How;
+use super::convert::{How, convert};
 use super::operators::{digits, order_key};
 use super::{Binder, Bound, Scope};
 use crate::error::{Result, SqlError};
@@ -49,7 +49,7 @@ impl Binder<'_> {
             let [buckets] = arguments else {
                 return Err(SqlError::unknown(&name));
             };
-            let buckets = self.convert(self.value(buckets, scope)?, SqlType::Int, How::IMPLICIT)?;
+            let buckets = convert(self.value(buckets, scope)?, SqlType::Int, How::IMPLICIT)?;
             return Ok(Some(Bound::new(
                 format!("(ntile({}){window})::bigint", buckets.sql),
                 SqlType::BigInt,

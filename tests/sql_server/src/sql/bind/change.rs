@@ -1,6 +1,6 @@
 //! INSERT, UPDATE and DELETE.
 
-use super::convert::How;
+use super::convert::{How, convert};
 use super::query::{OutputColumn, output};
 use super::relation::source_of;
 use super::{Binder, Bound, Scope, Source};
@@ -64,7 +64,7 @@ impl Binder<'_> {
                 let mut items = Vec::new();
                 for ((from, to), at) in selected.columns.iter().zip(&columns).zip(1..) {
                     let bound = Bound::new(format!("{alias}.c{at}"), from.sql_type);
-                    items.push(self.convert(bound, to.sql_type, How::IMPLICIT)?.sql);
+                    items.push(convert(bound, to.sql_type, How::IMPLICIT)?.sql);
                 }
                 (
                     format!(" ({})", listed.join(", ")),
@@ -365,7 +365,7 @@ impl Binder<'_> {
             if column.sql_type == SqlType::RowVersion {
                 return Err(SqlError::new(272, 16, "Cannot update a timestamp column."));
             }
-            let value = self.convert(self.value(value, scope)?, column.sql_type, How::IMPLICIT)?;
+            let value = convert(self.value(value, scope)?, column.sql_type, How::IMPLICIT)?;
             found.push((column.postgres(), value.sql));
         }
         Ok(found)

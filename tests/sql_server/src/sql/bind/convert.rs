@@ -1,6 +1,6 @@
 //! Conversions between T-SQL's types, written as casts and calls of functions in `tds`.
 
-use super::{Binder, Bound};
+use super::Bound;
 use crate::error::{Result, SqlError};
 use crate::types::{Kind, MAX, SqlType, Value, variant};
 
@@ -25,21 +25,19 @@ impl How {
 
 const DAY: &str = "864000000000";
 
-impl Binder<'_> {
-    pub(crate) fn convert(&self, value: Bound, to: SqlType, how: How) -> Result<Bound> {
-        if value.sql_type == to && how.style.is_none() {
-            return Ok(value);
-        }
-        if value.is_null() {
-            return Bound::constant(Value::Null, to);
-        }
-        let nullable = value.nullable;
-        let sql = converted(&value, to, how)?;
-        Ok(Bound {
-            nullable,
-            ..Bound::new(sql, to)
-        })
+pub(crate) fn convert(value: Bound, to: SqlType, how: How) -> Result<Bound> {
+    if value.sql_type == to && how.style.is_none() {
+        return Ok(value);
     }
+    if value.is_null() {
+        return Bound::constant(Value::Null, to);
+    }
+    let nullable = value.nullable;
+    let sql = converted(&value, to, how)?;
+    Ok(Bound {
+        nullable,
+        ..Bound::new(sql, to)
+    })
 }
 
 fn unknown(from: SqlType, to: SqlType) -> SqlError {
@@ -323,33 +321,13 @@ fn integer_to_bytes(sql: &str, from: SqlType, to: SqlType) -> Result<String> {
     }
 }
 
-impl Binder<'_> {
-    /// A stored column as a value of another type: ALTER COLUMN.
-    pub(crate) fn stored(&self, column: &str, from: SqlType, to: SqlType) -> Result<String> {
-        self.convert(Bound::new(column, from), to, How::IMPLICIT)
-            .map(|bound| bound.sql)
-    }
+/// A stored column as a value of another type: ALTER COLUMN.
+pub(crate) fn stored(column: &str, from: SqlType, to: SqlType) -> Result<String> {
+    convert(Bound::new(column, from), to, How::IMPLICIT).map(|bound| bound.sql)
 }
 
-impl Binder<'_> {
-    /// A value that came over the wire, as a literal for a column.
-    pub(crate) fn constant(
-        &self,
-        value: Value,
-        from: SqlType,
-        to: SqlType,
-        how: How,
-    ) -> Result<String> {
-        // A bulk load writes variants as they are on the wire.
-        let from = if to == SqlType::Variant
-            && matches!(value, Value::Bytes(_))
-            && from == SqlType::Variant
-        {
-            to
-        } else {
-            from
-        };
-        self.convert(Bound::constant(value, from)?, to, how)
-            .map(|bound| bound.sql)
-    }
+/// A value that came over the wire, as a literal for a column.
+pub(crate) fn constant(value: &Value, from: SqlType, to: SqlType) -> Result<String> {
+    let value = Bound::constant(value.clone(), from)?;
+    convert(value, to, How::IMPLICIT).map(|bound| bound.sql)
 }

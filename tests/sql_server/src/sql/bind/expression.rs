@@ -1,7 +1,9 @@
 //! Values and conditions.
 
-use super::convert::How;
-use super::operators::unified;
+use std::fmt::Write as _;
+
+use super::convert::{How, convert};
+use super::operators::{arithmetic, comparison, unified};
 use super::{Binder, Bound, Scope};
 use crate::error::{Result, SqlError};
 use crate::sql::syntax::Expression;
@@ -60,7 +62,7 @@ impl Binder<'_> {
             }
             Expression::Arithmetic(operator, left, right) => {
                 let (left, right) = (self.value(left, scope)?, self.value(right, scope)?);
-                self.arithmetic(operator, left, right)
+                arithmetic(operator, left, right)
             }
             Expression::Case {
                 operand,
@@ -74,7 +76,7 @@ impl Binder<'_> {
                 tolerant: false,
             } => {
                 let value = self.value(value, scope)?;
-                self.convert(
+                convert(
                     value,
                     *to,
                     How {
@@ -176,7 +178,7 @@ impl Binder<'_> {
         let mut values = Vec::new();
         for (when, then) in branches {
             conditions.push(match &operand {
-                Some(operand) => self.comparison("=", operand.clone(), self.value(when, scope)?)?,
+                Some(operand) => comparison("=", operand.clone(), self.value(when, scope)?)?,
                 None => self.condition(when, scope)?,
             });
             values.push(self.value(then, scope)?);
@@ -186,30 +188,16 @@ impl Binder<'_> {
             None => Bound::constant(Value::Null, SqlType::Int)?,
         });
         let nullable = values.iter().any(|value| value.nullable);
-        let (values, sql_type) = self.alike(values)?;
+        let (values, sql_type) = alike(values)?;
         let mut sql = "CASE".to_owned();
         for (condition, value) in conditions.iter().zip(&values) {
-            sql.push_str(&format!(" WHEN {condition} THEN {value}"));
+            let _ = write!(sql, " WHEN {condition} THEN {value}");
         }
         let last = values.last().map_or("NULL", String::as_str);
         Ok(Bound {
             nullable,
             ..Bound::new(format!("({sql} ELSE {last} END)"), sql_type)
         })
-    }
-
-    /// Values of one type: the one that has precedence.
-    pub(super) fn alike(&self, values: Vec<Bound>) -> Result<(Vec<String>, SqlType)> {
-        let typed = values
-            .iter()
-            .filter(|value| !value.is_null())
-            .map(|value| value.sql_type);
-        let sql_type = typed.reduce(unified).unwrap_or(SqlType::Int);
-        let converted = values.into_iter().map(|value| {
-            self.convert(value, sql_type, How::IMPLICIT)
-                .map(|value| value.sql)
-        });
-        Ok((converted.collect::<Result<_>>()?, sql_type))
     }
 
     pub(super) fn condition(&self, expression: &Expression, scope: &Scope<'_>) -> Result<String> {
@@ -229,7 +217,7 @@ impl Binder<'_> {
                 )
             }
             Expression::Not(inner) => format!("(NOT {})", self.condition(inner, scope)?),
-            Expression::Comparison(operator, left, right) => self.comparison(
+            Expression::Comparison(operator, left, right) => comparison(
                 operator,
                 self.value(left, scope)?,
                 self.value(right, scope)?,
@@ -237,13 +225,13 @@ impl Binder<'_> {
             Expression::IsNull(inner) => format!("({} IS NULL)", self.value(inner, scope)?.sql),
             Expression::Between(value, low, high) => {
                 let value = self.value(value, scope)?;
-                let low = self.comparison(">=", value.clone(), self.value(low, scope)?)?;
-                let high = self.comparison("<=", value, self.value(high, scope)?)?;
+                let low = comparison(">=", value.clone(), self.value(low, scope)?)?;
+                let high = comparison("<=", value, self.value(high, scope)?)?;
                 format!("({low} AND {high})")
             }
             Expression::In(value, list) => {
                 let value = self.value(value, scope)?;
-                let one = |item| self.comparison("=", value.clone(), self.value(item, scope)?);
+                let one = |item| comparison("=", value.clone(), self.value(item, scope)?);
                 let all: Vec<String> = list.iter().map(one).collect::<Result<_>>()?;
                 format!("({})", all.join(" OR "))
             }
@@ -259,7 +247,7 @@ impl Binder<'_> {
                 };
                 let alias = self.fresh();
                 let item = Bound::new(format!("{alias}.c1"), column.sql_type);
-                let equal = self.comparison("=", value, item)?;
+                let equal = comparison("=", value, item)?;
                 // As a list would: unknown where nothing is equal and something is NULL.
                 format!(
                     "(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or(({equal}) IS NULL) THEN NULL ELSE false END FROM ({}) AS {alias})",
@@ -287,6 +275,19 @@ impl Binder<'_> {
             }
         })
     }
+}
+
+/// Values of one type: the one that has precedence.
+pub(super) fn alike(values: Vec<Bound>) -> Result<(Vec<String>, SqlType)> {
+    let typed = values
+        .iter()
+        .filter(|value| !value.is_null())
+        .map(|value| value.sql_type);
+    let sql_type = typed.reduce(unified).unwrap_or(SqlType::Int);
+    let converted = values
+        .into_iter()
+        .map(|value| convert(value, sql_type, How::IMPLICIT).map(|value| value.sql));
+    Ok((converted.collect::<Result<_>>()?, sql_type))
 }
 
 fn number(digits: &str) -> Result<Bound> {

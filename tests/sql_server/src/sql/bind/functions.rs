@@ -1,6 +1,8 @@
 //! Functions and global variables: text, numbers, time, names of objects, the session.
 
-use super::convert::How;
+use super::convert::{How, convert};
+use super::expression::alike;
+use super::operators::comparison;
 use super::{Binder, Bound, Scope};
 use crate::error::{Result, SqlError};
 use crate::sql::syntax::Expression;
@@ -27,17 +29,20 @@ impl Binder<'_> {
             .iter()
             .map(|argument| self.value_of_argument(argument, scope))
             .collect::<Result<_>>()?;
-        for group in [
-            Self::choice,
-            Self::text_function,
-            Self::number_function,
-            Self::time_function,
-            Self::object_function,
-            Self::session_function,
-        ] {
-            if let Some(bound) = group(self, &name, &values)? {
+        let plain = [choice, text_function, number_function, time_function];
+        for group in plain {
+            if let Some(bound) = group(&name, &values)? {
                 return Ok(bound);
             }
+        }
+        if let Some(bound) = self.object_function(&name, &values)? {
+            return Ok(bound);
+        }
+        if let Some(bound) = self.capture_value(&name, &values)? {
+            return Ok(bound);
+        }
+        if let Some(bound) = self.session_function(&name, &values)? {
+            return Ok(bound);
         }
         if name.contains('.') || matches!(name.as_str(), "DATEADD" | "DATEDIFF") {
             return Err(SqlError::unknown(&name));
@@ -75,196 +80,13 @@ impl Binder<'_> {
         }
     }
 
-    fn choice(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
-        let all_nullable = values.iter().all(|value| value.nullable);
-        let found = match (name, values) {
-            ("ISNULL", [first, second]) => {
-                let sql_type = if first.is_null() {
-                    second.sql_type
-                } else {
-                    first.sql_type
-                };
-                let first = self.convert(first.clone(), sql_type, How::EXPLICIT)?;
-                let second = self.convert(second.clone(), sql_type, How::EXPLICIT)?;
-                Bound::new(format!("coalesce({}, {})", first.sql, second.sql), sql_type)
-            }
-            ("COALESCE", [_, _, ..]) => {
-                let (values, sql_type) = self.alike(values.to_vec())?;
-                Bound::new(format!("coalesce({})", values.join(", ")), sql_type)
-            }
-            ("NULLIF", [first, second]) => {
-                let equal = self.comparison("=", first.clone(), second.clone())?;
-                return Ok(Some(Bound::new(
-                    format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", first.sql),
-                    first.sql_type,
-                )));
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Bound {
-            nullable: all_nullable,
-            ..found
-        }))
-    }
-
-    fn text_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
-        let as_text = |value: &Bound| {
-            if value.sql_type.kind() == Kind::Text {
-                Ok(value.clone())
-            } else {
-                self.convert(value.clone(), text_type(4000), How::IMPLICIT)
-            }
-        };
-        let int = |value: &Bound| {
-            self.convert(value.clone(), SqlType::Int, How::IMPLICIT)
-                .map(|value| value.sql)
-        };
-        let same = |value: Bound, sql: String| Bound {
-            nullable: value.nullable,
-            ..Bound::new(sql, value.sql_type)
-        };
-        Ok(Some(match (name, values) {
-            ("UPPER" | "LOWER", [value]) => {
-                let value = as_text(value)?;
-                let sql = format!("{}({})", name.to_ascii_lowercase(), value.sql);
-                same(value, sql)
-            }
-            ("LTRIM" | "RTRIM" | "TRIM", [value]) => {
-                let value = as_text(value)?;
-                let function = if name == "TRIM" {
-                    "btrim".to_owned()
-                } else {
-                    name.to_ascii_lowercase()
-                };
-                let sql = format!("{function}({}, ' ')", value.sql);
-                same(value, sql)
-            }
-            ("LEFT" | "RIGHT", [value, count]) => {
-                let value = as_text(value)?;
-                let sql = format!(
-                    "{}({}, {})",
-                    name.to_ascii_lowercase(),
-                    value.sql,
-                    int(count)?
-                );
-                same(value, sql)
-            }
-            ("SUBSTRING", [value, from, count]) => {
-                let value = if value.sql_type.kind() == Kind::Bytes {
-                    value.clone()
-                } else {
-                    as_text(value)?
-                };
-                let sql = format!("substr({}, {}, {})", value.sql, int(from)?, int(count)?);
-                same(value, sql)
-            }
-            ("REPLICATE", [value, count]) => {
-                let value = as_text(value)?;
-                let sql_type = if value.sql_type.is_national() {
-                    text_type(MAX)
-                } else {
-                    SqlType::VarChar(MAX, Collation::DEFAULT)
-                };
-                Bound::new(format!("repeat({}, {})", value.sql, int(count)?), sql_type)
-            }
-            ("LEN", [value]) => Bound::new(
-                format!("tds.units(rtrim({}, ' '))", as_text(value)?.sql),
-                SqlType::Int,
-            ),
-            ("DATALENGTH", [value]) => Bound::new(data_length(value), SqlType::Int),
-            ("CONCAT", [_, _, ..]) => {
-                let parts: Vec<String> = values
-                    .iter()
-                    .map(|value| {
-                        if value.is_null() {
-                            return Ok("''".to_owned());
-                        }
-                        as_text(value).map(|value| format!("coalesce({}, '')", value.sql))
-                    })
-                    .collect::<Result<_>>()?;
-                Bound::new(format!("({})", parts.join(" || ")), text_type(4000)).not_null()
-            }
-            ("QUOTENAME", [value]) => {
-                let value = as_text(value)?;
-                Bound::new(
-                    format!(
-                        "('[' || replace({} COLLATE \"C\", ']', ']]') || ']')",
-                        value.sql
-                    ),
-                    text_type(258),
-                )
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    fn number_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
-        Ok(Some(match (name, values) {
-            ("ABS", [value])
-                if matches!(
-                    value.sql_type.kind(),
-                    Kind::Integer | Kind::Exact | Kind::Approximate
-                ) =>
-            {
-                Bound::new(format!("abs({})", value.sql), value.sql_type)
-            }
-            ("NEWID", []) => Bound::new("gen_random_uuid()", SqlType::UniqueIdentifier),
-            _ => return Ok(None),
-        }))
-    }
-
-    fn time_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
-        Ok(Some(match (name, values) {
-            ("GETDATE" | "GETUTCDATE" | "CURRENT_TIMESTAMP", []) => {
-                Bound::new("tds.datetime(tds.now_ticks())", SqlType::DateTime).not_null()
-            }
-            ("SYSDATETIME" | "SYSUTCDATETIME", []) => {
-                Bound::new("tds.now_ticks()", SqlType::DateTime2(7)).not_null()
-            }
-            ("SYSDATETIMEOFFSET", []) => {
-                Bound::new("ARRAY[tds.now_ticks(), 0]", SqlType::DateTimeOffset(7)).not_null()
-            }
-            ("DATEADD", [part, count, value]) => {
-                let Some(ticks) = ticks_of(part) else {
-                    return Err(SqlError::unknown("DATEADD"));
-                };
-                let count = self
-                    .convert(count.clone(), SqlType::Int, How::IMPLICIT)?
-                    .sql;
-                let value = match value.sql_type.kind() {
-                    Kind::Text => self.convert(value.clone(), SqlType::DateTime, How::IMPLICIT)?,
-                    _ => value.clone(),
-                };
-                let by = format!("{count}::bigint * {ticks}");
-                match value.sql_type.kind() {
-                    Kind::Moment => self.convert(
-                        Bound::new(format!("(({}) + {by})", value.sql), SqlType::DateTime2(7)),
-                        value.sql_type,
-                        How::IMPLICIT,
-                    )?,
-                    Kind::Date if ticks == "864000000000" => {
-                        Bound::new(format!("(({}) + {count})", value.sql), SqlType::Date)
-                    }
-                    Kind::Offset => Bound::new(
-                        format!("ARRAY[({0})[1] + {by}, ({0})[2]]", value.sql),
-                        value.sql_type,
-                    ),
-                    _ => return Err(SqlError::unknown("DATEADD")),
-                }
-            }
-            _ => return Ok(None),
-        }))
-    }
-
     fn object_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
         let database = self.facts.database;
         let text = |value: &Bound| {
-            self.convert(value.clone(), text_type(4000), How::IMPLICIT)
-                .map(|value| value.sql)
+            convert(value.clone(), text_type(4000), How::IMPLICIT).map(|value| value.sql)
         };
         let int = |value: &Bound| {
-            self.convert(value.clone(), SqlType::Int, How::IMPLICIT)
-                .map(|value| value.sql)
+            convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql)
         };
         let name_of = |sql: String| Bound::new(format!("({sql})"), SqlType::NAME);
         Ok(Some(match (name, values) {
@@ -400,6 +222,183 @@ impl Binder<'_> {
             )),
         }
     }
+}
+
+fn choice(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+    let all_nullable = values.iter().all(|value| value.nullable);
+    let found = match (name, values) {
+        ("ISNULL", [first, second]) => {
+            let sql_type = if first.is_null() {
+                second.sql_type
+            } else {
+                first.sql_type
+            };
+            let first = convert(first.clone(), sql_type, How::EXPLICIT)?;
+            let second = convert(second.clone(), sql_type, How::EXPLICIT)?;
+            Bound::new(format!("coalesce({}, {})", first.sql, second.sql), sql_type)
+        }
+        ("COALESCE", [_, _, ..]) => {
+            let (values, sql_type) = alike(values.to_vec())?;
+            Bound::new(format!("coalesce({})", values.join(", ")), sql_type)
+        }
+        ("NULLIF", [first, second]) => {
+            let equal = comparison("=", first.clone(), second.clone())?;
+            return Ok(Some(Bound::new(
+                format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", first.sql),
+                first.sql_type,
+            )));
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Bound {
+        nullable: all_nullable,
+        ..found
+    }))
+}
+
+fn text_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+    let as_text = |value: &Bound| {
+        if value.sql_type.kind() == Kind::Text {
+            Ok(value.clone())
+        } else {
+            convert(value.clone(), text_type(4000), How::IMPLICIT)
+        }
+    };
+    let int =
+        |value: &Bound| convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql);
+    let same = |value: Bound, sql: String| Bound {
+        nullable: value.nullable,
+        ..Bound::new(sql, value.sql_type)
+    };
+    Ok(Some(match (name, values) {
+        ("UPPER" | "LOWER", [value]) => {
+            let value = as_text(value)?;
+            let sql = format!("{}({})", name.to_ascii_lowercase(), value.sql);
+            same(value, sql)
+        }
+        ("LTRIM" | "RTRIM" | "TRIM", [value]) => {
+            let value = as_text(value)?;
+            let function = if name == "TRIM" {
+                "btrim".to_owned()
+            } else {
+                name.to_ascii_lowercase()
+            };
+            let sql = format!("{function}({}, ' ')", value.sql);
+            same(value, sql)
+        }
+        ("LEFT" | "RIGHT", [value, count]) => {
+            let value = as_text(value)?;
+            let sql = format!(
+                "{}({}, {})",
+                name.to_ascii_lowercase(),
+                value.sql,
+                int(count)?
+            );
+            same(value, sql)
+        }
+        ("SUBSTRING", [value, from, count]) => {
+            let value = if value.sql_type.kind() == Kind::Bytes {
+                value.clone()
+            } else {
+                as_text(value)?
+            };
+            let sql = format!("substr({}, {}, {})", value.sql, int(from)?, int(count)?);
+            same(value, sql)
+        }
+        ("REPLICATE", [value, count]) => {
+            let value = as_text(value)?;
+            let sql_type = if value.sql_type.is_national() {
+                text_type(MAX)
+            } else {
+                SqlType::VarChar(MAX, Collation::DEFAULT)
+            };
+            Bound::new(format!("repeat({}, {})", value.sql, int(count)?), sql_type)
+        }
+        ("LEN", [value]) => Bound::new(
+            format!("tds.units(rtrim({}, ' '))", as_text(value)?.sql),
+            SqlType::Int,
+        ),
+        ("DATALENGTH", [value]) => Bound::new(data_length(value), SqlType::Int),
+        ("CONCAT", [_, _, ..]) => {
+            let parts: Vec<String> = values
+                .iter()
+                .map(|value| {
+                    if value.is_null() {
+                        return Ok("''".to_owned());
+                    }
+                    as_text(value).map(|value| format!("coalesce({}, '')", value.sql))
+                })
+                .collect::<Result<_>>()?;
+            Bound::new(format!("({})", parts.join(" || ")), text_type(4000)).not_null()
+        }
+        ("QUOTENAME", [value]) => {
+            let value = as_text(value)?;
+            Bound::new(
+                format!(
+                    "('[' || replace({} COLLATE \"C\", ']', ']]') || ']')",
+                    value.sql
+                ),
+                text_type(258),
+            )
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn number_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+    Ok(Some(match (name, values) {
+        ("ABS", [value])
+            if matches!(
+                value.sql_type.kind(),
+                Kind::Integer | Kind::Exact | Kind::Approximate
+            ) =>
+        {
+            Bound::new(format!("abs({})", value.sql), value.sql_type)
+        }
+        ("NEWID", []) => Bound::new("gen_random_uuid()", SqlType::UniqueIdentifier),
+        _ => return Ok(None),
+    }))
+}
+
+fn time_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+    Ok(Some(match (name, values) {
+        ("GETDATE" | "GETUTCDATE" | "CURRENT_TIMESTAMP", []) => {
+            Bound::new("tds.datetime(tds.now_ticks())", SqlType::DateTime).not_null()
+        }
+        ("SYSDATETIME" | "SYSUTCDATETIME", []) => {
+            Bound::new("tds.now_ticks()", SqlType::DateTime2(7)).not_null()
+        }
+        ("SYSDATETIMEOFFSET", []) => {
+            Bound::new("ARRAY[tds.now_ticks(), 0]", SqlType::DateTimeOffset(7)).not_null()
+        }
+        ("DATEADD", [part, count, value]) => {
+            let Some(ticks) = ticks_of(part) else {
+                return Err(SqlError::unknown("DATEADD"));
+            };
+            let count = convert(count.clone(), SqlType::Int, How::IMPLICIT)?.sql;
+            let value = match value.sql_type.kind() {
+                Kind::Text => convert(value.clone(), SqlType::DateTime, How::IMPLICIT)?,
+                _ => value.clone(),
+            };
+            let by = format!("{count}::bigint * {ticks}");
+            match value.sql_type.kind() {
+                Kind::Moment => convert(
+                    Bound::new(format!("(({}) + {by})", value.sql), SqlType::DateTime2(7)),
+                    value.sql_type,
+                    How::IMPLICIT,
+                )?,
+                Kind::Date if ticks == "864000000000" => {
+                    Bound::new(format!("(({}) + {count})", value.sql), SqlType::Date)
+                }
+                Kind::Offset => Bound::new(
+                    format!("ARRAY[({0})[1] + {by}, ({0})[2]]", value.sql),
+                    value.sql_type,
+                ),
+                _ => return Err(SqlError::unknown("DATEADD")),
+            }
+        }
+        _ => return Ok(None),
+    }))
 }
 
 fn ticks_of(part: &Bound) -> Option<&'static str> {

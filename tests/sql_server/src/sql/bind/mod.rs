@@ -3,6 +3,7 @@
 //! Every expression becomes SQL of the representation that its T-SQL type has, so that all conversions stand in the text.
 
 mod aggregates;
+mod capture;
 mod change;
 mod convert;
 mod expression;
@@ -20,7 +21,8 @@ use crate::error::{Result, SqlError};
 use crate::types::{Collation, SqlType, Value};
 
 pub(crate) use change::{Change, Where};
-pub(crate) use convert::How;
+use convert::convert;
+pub(crate) use convert::{How, constant, stored};
 pub(crate) use query::{OutputColumn, Selected};
 
 /// What a statement may ask of its session.
@@ -142,7 +144,7 @@ impl<'a> Binder<'a> {
         how: How,
     ) -> Result<Bound> {
         let bound = self.value(expression, &Scope::default())?;
-        self.convert(bound, to, how)
+        convert(bound, to, how)
     }
 
     /// The condition of an IF.

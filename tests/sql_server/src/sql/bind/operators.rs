@@ -1,124 +1,120 @@
 //! Arithmetic and comparison, and the type that two types make together.
 
-use super::convert::How;
-use super::{Binder, Bound, postgres_collation};
+use super::convert::{How, convert};
+use super::{Bound, postgres_collation};
 use crate::error::{Result, SqlError};
 use crate::types::{Collation, Kind, MAX, SqlType};
 
-impl Binder<'_> {
-    pub(super) fn arithmetic(&self, operator: &str, left: Bound, right: Bound) -> Result<Bound> {
-        let nullable = left.nullable || right.nullable;
-        let kinds = (left.sql_type.kind(), right.sql_type.kind());
-        let bound = match kinds {
-            (Kind::Text, Kind::Text) if operator == "+" => concatenation(&left, &right),
-            (Kind::Bytes, Kind::Bytes) if operator == "+" => Bound::new(
-                format!("({} || {})", left.sql, right.sql),
-                SqlType::VarBinary(MAX),
-            ),
-            _ if is_number(kinds.0) || is_number(kinds.1) => {
-                self.calculation(operator, left, right)?
-            }
-            _ => return Err(SqlError::unknown(operator)),
-        };
-        Ok(Bound { nullable, ..bound })
-    }
+pub(super) fn arithmetic(operator: &str, left: Bound, right: Bound) -> Result<Bound> {
+    let nullable = left.nullable || right.nullable;
+    let kinds = (left.sql_type.kind(), right.sql_type.kind());
+    let bound = match kinds {
+        (Kind::Text, Kind::Text) if operator == "+" => concatenation(&left, &right),
+        (Kind::Bytes, Kind::Bytes) if operator == "+" => Bound::new(
+            format!("({} || {})", left.sql, right.sql),
+            SqlType::VarBinary(MAX),
+        ),
+        _ if is_number(kinds.0) || is_number(kinds.1) => calculation(operator, left, right)?,
+        _ => return Err(SqlError::unknown(operator)),
+    };
+    Ok(Bound { nullable, ..bound })
+}
 
-    fn calculation(&self, operator: &str, left: Bound, right: Bound) -> Result<Bound> {
-        let sql_type = if left.is_null() {
-            right.sql_type
-        } else if right.is_null() {
-            left.sql_type
+fn calculation(operator: &str, left: Bound, right: Bound) -> Result<Bound> {
+    let sql_type = if left.is_null() {
+        right.sql_type
+    } else if right.is_null() {
+        left.sql_type
+    } else {
+        unified(left.sql_type, right.sql_type)
+    };
+    let numeric = |bound: Bound| {
+        if is_number(bound.sql_type.kind()) {
+            Ok(bound)
         } else {
-            unified(left.sql_type, right.sql_type)
-        };
-        let numeric = |bound: Bound| {
-            if is_number(bound.sql_type.kind()) {
-                Ok(bound)
+            convert(bound, sql_type, How::IMPLICIT)
+        }
+    };
+    let (left, right) = (numeric(left)?, numeric(right)?);
+    let written = if operator == "^" { "#" } else { operator };
+    match sql_type.kind() {
+        Kind::Integer => {
+            let sql_type = if sql_type == SqlType::Bit {
+                SqlType::Int
             } else {
-                self.convert(bound, sql_type, How::IMPLICIT)
-            }
-        };
-        let (left, right) = (numeric(left)?, numeric(right)?);
-        let written = if operator == "^" { "#" } else { operator };
-        match sql_type.kind() {
-            Kind::Integer => {
-                let sql_type = if sql_type == SqlType::Bit {
-                    SqlType::Int
-                } else {
-                    sql_type
-                };
-                let pg = sql_type.postgres();
-                let sql = format!("(({})::{pg} {written} ({})::{pg})", left.sql, right.sql);
-                let checked = if sql_type == SqlType::TinyInt {
-                    format!("tds.tinyint({sql})")
-                } else {
-                    sql
-                };
-                Ok(Bound::new(checked, sql_type))
-            }
-            Kind::Approximate if "+-*/".contains(operator) => {
-                let pg = sql_type.postgres();
-                Ok(Bound::new(
-                    format!("(({})::{pg} {operator} ({})::{pg})", left.sql, right.sql),
-                    sql_type,
-                ))
-            }
-            Kind::Exact if "+-*/%".contains(operator) => {
-                let result = match sql_type {
-                    SqlType::Money | SqlType::SmallMoney => sql_type,
-                    _ => exact_result(operator, digits(left.sql_type), digits(right.sql_type)),
-                };
-                let scale = digits(result).1;
-                let left = if operator == "/" {
-                    format!("round(({})::numeric, {scale})", left.sql)
-                } else {
-                    format!("({})::numeric", left.sql)
-                };
-                let sql = format!("({left} {operator} ({})::numeric)", right.sql);
-                self.convert(
-                    Bound::new(
-                        sql,
-                        SqlType::Numeric {
-                            precision: 38,
-                            scale,
-                        },
-                    ),
-                    result,
-                    How::IMPLICIT,
-                )
-            }
-            _ => Err(SqlError::unknown(operator)),
+                sql_type
+            };
+            let pg = sql_type.postgres();
+            let sql = format!("(({})::{pg} {written} ({})::{pg})", left.sql, right.sql);
+            let checked = if sql_type == SqlType::TinyInt {
+                format!("tds.tinyint({sql})")
+            } else {
+                sql
+            };
+            Ok(Bound::new(checked, sql_type))
         }
+        Kind::Approximate if "+-*/".contains(operator) => {
+            let pg = sql_type.postgres();
+            Ok(Bound::new(
+                format!("(({})::{pg} {operator} ({})::{pg})", left.sql, right.sql),
+                sql_type,
+            ))
+        }
+        Kind::Exact if "+-*/%".contains(operator) => {
+            let result = match sql_type {
+                SqlType::Money | SqlType::SmallMoney => sql_type,
+                _ => exact_result(operator, digits(left.sql_type), digits(right.sql_type)),
+            };
+            let scale = digits(result).1;
+            let left = if operator == "/" {
+                format!("round(({})::numeric, {scale})", left.sql)
+            } else {
+                format!("({})::numeric", left.sql)
+            };
+            let sql = format!("({left} {operator} ({})::numeric)", right.sql);
+            convert(
+                Bound::new(
+                    sql,
+                    SqlType::Numeric {
+                        precision: 38,
+                        scale,
+                    },
+                ),
+                result,
+                How::IMPLICIT,
+            )
+        }
+        _ => Err(SqlError::unknown(operator)),
     }
+}
 
-    pub(super) fn comparison(&self, operator: &str, left: Bound, right: Bound) -> Result<String> {
-        let kinds = (left.sql_type.kind(), right.sql_type.kind());
-        if left.is_null() || right.is_null() {
-            return Ok("NULL::boolean".to_owned());
-        }
-        // PostgreSQL compares numbers of all widths, and finds their keys, as they are.
-        if is_number(kinds.0) && is_number(kinds.1) {
-            return Ok(format!("({} {operator} {})", left.sql, right.sql));
-        }
-        let sql_type = unified(left.sql_type, right.sql_type);
-        let collation = collation_of(&left, &right);
-        let left = self.convert(left, sql_type, How::EXPLICIT)?;
-        let right = self.convert(right, sql_type, How::EXPLICIT)?;
-        let (left, right) = (&left.sql, &right.sql);
-        Ok(match sql_type.kind() {
-            // Blanks at the end do not count.
-            Kind::Text => {
-                let pg = postgres_collation(collation);
-                format!("(rtrim({left}, ' ') COLLATE {pg} {operator} rtrim({right}, ' '))")
-            }
-            Kind::Guid if !matches!(operator, "=" | "<>") => {
-                format!("(tds.guid_key({left}) {operator} tds.guid_key({right}))")
-            }
-            Kind::Offset => format!("(({left})[1] {operator} ({right})[1])"),
-            Kind::Xml | Kind::Variant | Kind::Clr => return Err(SqlError::unknown(operator)),
-            _ => format!("({left} {operator} {right})"),
-        })
+pub(super) fn comparison(operator: &str, left: Bound, right: Bound) -> Result<String> {
+    let kinds = (left.sql_type.kind(), right.sql_type.kind());
+    if left.is_null() || right.is_null() {
+        return Ok("NULL::boolean".to_owned());
     }
+    // PostgreSQL compares numbers of all widths, and finds their keys, as they are.
+    if is_number(kinds.0) && is_number(kinds.1) {
+        return Ok(format!("({} {operator} {})", left.sql, right.sql));
+    }
+    let sql_type = unified(left.sql_type, right.sql_type);
+    let collation = collation_of(&left, &right);
+    let left = convert(left, sql_type, How::EXPLICIT)?;
+    let right = convert(right, sql_type, How::EXPLICIT)?;
+    let (left, right) = (&left.sql, &right.sql);
+    Ok(match sql_type.kind() {
+        // Blanks at the end do not count.
+        Kind::Text => {
+            let pg = postgres_collation(collation);
+            format!("(rtrim({left}, ' ') COLLATE {pg} {operator} rtrim({right}, ' '))")
+        }
+        Kind::Guid if !matches!(operator, "=" | "<>") => {
+            format!("(tds.guid_key({left}) {operator} tds.guid_key({right}))")
+        }
+        Kind::Offset => format!("(({left})[1] {operator} ({right})[1])"),
+        Kind::Xml | Kind::Variant | Kind::Clr => return Err(SqlError::unknown(operator)),
+        _ => format!("({left} {operator} {right})"),
+    })
 }
 
 /// The collation of the side that is not a literal.

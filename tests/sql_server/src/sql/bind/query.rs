@@ -1,7 +1,9 @@
 //! SELECT: what comes out of a query, and the SQL that makes it.
 
+use std::fmt::Write as _;
+
 use super::aggregates::direction;
-use super::convert::How;
+use super::convert::{How, convert};
 use super::operators::{order_key, unified};
 use super::{Binder, Bound, Named, Scope};
 use crate::catalog::same;
@@ -53,7 +55,7 @@ impl Binder<'_> {
             let selected = self.query(named, Some(&around))?;
             let sql = format!("w{}", self.fresh());
             let comma = if with.is_empty() { "WITH " } else { ", " };
-            with.push_str(&format!("{comma}{sql} AS ({})", selected.sql));
+            let _ = write!(with, "{comma}{sql} AS ({})", selected.sql);
             let columns = renamed(selected.columns, columns)?;
             around.with.push(Named {
                 name: name.clone(),
@@ -140,12 +142,12 @@ impl Binder<'_> {
         };
         let mut limit = String::new();
         if let Some(fetch) = &query.fetch {
-            limit.push_str(&format!(" LIMIT {}", count(fetch)?));
+            let _ = write!(limit, " LIMIT {}", count(fetch)?);
         } else if let Some(top) = top {
-            limit.push_str(&format!(" LIMIT {top}"));
+            let _ = write!(limit, " LIMIT {top}");
         }
         if let Some(offset) = &query.offset {
-            limit.push_str(&format!(" OFFSET {}", count(offset)?));
+            let _ = write!(limit, " OFFSET {}", count(offset)?);
         }
         Ok(limit)
     }
@@ -161,10 +163,10 @@ impl Binder<'_> {
         }
         let mut tail = String::new();
         if !from.is_empty() {
-            tail.push_str(&format!(" FROM {}", from.join(", ")));
+            let _ = write!(tail, " FROM {}", from.join(", "));
         }
         if let Some(filter) = &select.filter {
-            tail.push_str(&format!(" WHERE {}", self.condition(filter, &scope)?));
+            let _ = write!(tail, " WHERE {}", self.condition(filter, &scope)?);
         }
         if !select.group.is_empty() {
             let keys: Vec<String> = select
@@ -172,10 +174,10 @@ impl Binder<'_> {
                 .iter()
                 .map(|by| self.value(by, &scope).map(|by| by.sql))
                 .collect::<Result<_>>()?;
-            tail.push_str(&format!(" GROUP BY {}", keys.join(", ")));
+            let _ = write!(tail, " GROUP BY {}", keys.join(", "));
         }
         if let Some(having) = &select.having {
-            tail.push_str(&format!(" HAVING {}", self.condition(having, &scope)?));
+            let _ = write!(tail, " HAVING {}", self.condition(having, &scope)?);
         }
         let (items, variables) = self.items(&select.items, &scope)?;
         let listed: Vec<String> = items
@@ -245,10 +247,7 @@ impl Binder<'_> {
                         ));
                     };
                     let value = self.value(value, scope)?;
-                    found.push((
-                        self.convert(value, *sql_type, How::EXPLICIT)?,
-                        String::new(),
-                    ));
+                    found.push((convert(value, *sql_type, How::EXPLICIT)?, String::new()));
                     variables.push(variable.to_lowercase());
                 }
             }
@@ -372,7 +371,7 @@ impl Binder<'_> {
             let bound = Bound::new(format!("{alias}.c{at}"), column.sql_type);
             listed.push(format!(
                 "{} AS c{at}",
-                self.convert(bound, wanted.sql_type, How::IMPLICIT)?.sql
+                convert(bound, wanted.sql_type, How::IMPLICIT)?.sql
             ));
         }
         Ok(format!(

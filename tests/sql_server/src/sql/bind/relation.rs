@@ -1,6 +1,7 @@
 //! FROM: tables, views, system views, derived tables, joins, and the tables of changes.
 
-use super::convert::How;
+use super::convert::{How, convert};
+use super::expression::alike;
 use super::query::{OutputColumn, renamed};
 use super::{Binder, Bound, Scope, Source, SourceColumn};
 use crate::catalog::{Table, system_view};
@@ -45,11 +46,15 @@ impl Binder<'_> {
                 values,
                 alias,
             } => self.version(table, columns, values, alias, scope),
-            Relation::Function(name) => Err(SqlError::unknown(&name.join("."))),
+            Relation::Function {
+                name,
+                arguments,
+                alias,
+            } => self.capture_function(name, arguments, alias.as_deref(), scope),
         }
     }
 
-    fn derived(
+    pub(super) fn derived(
         &self,
         sql: &str,
         alias: &str,
@@ -156,7 +161,7 @@ impl Binder<'_> {
         }
         let mut made: Vec<(Vec<String>, SqlType)> = Vec::new();
         for column in columns {
-            made.push(self.alike(column)?);
+            made.push(alike(column)?);
         }
         let mut written = Vec::new();
         for at in 0..rows.len() {
@@ -265,7 +270,7 @@ impl Binder<'_> {
         let since = if since.is_null() {
             "0::bigint".to_owned()
         } else {
-            self.convert(since, SqlType::BigInt, How::IMPLICIT)?.sql
+            convert(since, SqlType::BigInt, How::IMPLICIT)?.sql
         };
         let keys: Vec<String> = table.key.iter().map(|id| format!("c{id}")).collect();
         let keys = keys.join(", ");
@@ -337,9 +342,7 @@ impl Binder<'_> {
         let mut listed = Vec::new();
         for (name, value) in names.iter().zip(values) {
             let key = table.column(name)?;
-            let value = self
-                .convert(self.value(value, scope)?, key.sql_type, How::IMPLICIT)?
-                .sql;
+            let value = convert(self.value(value, scope)?, key.sql_type, How::IMPLICIT)?.sql;
             fits.push(format!("{} = {value}", key.postgres()));
             listed.push(format!("{value} AS {}", key.postgres()));
         }
