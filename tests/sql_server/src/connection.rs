@@ -166,7 +166,12 @@ async fn begin(
         return refuse(&mut session.reply, &failed).await;
     }
     session.home = session.facts.database_name.clone();
-    let reply = &mut session.reply;
+    welcome(&mut session.reply, &login, strict).await?;
+    Ok(Some(session))
+}
+
+/// Tells a client that it is in, and what it has to know.
+async fn welcome(reply: &mut Reply, login: &Login, strict: bool) -> Result<()> {
     let size = if login.packet_size == 0 {
         FIRST_PACKET_SIZE
     } else {
@@ -175,7 +180,7 @@ async fn begin(
     reply.environment(&Environment::Collation);
     reply.environment(&Environment::Language);
     reply.info(5703, "Changed language setting to us_english.");
-    reply.login_ack(version(&login, strict));
+    reply.login_ack(version(login, strict));
     reply.environment(&Environment::PacketSize {
         new: size,
         old: FIRST_PACKET_SIZE,
@@ -188,7 +193,7 @@ async fn begin(
     reply.done(crate::wire::Command::Other, None);
     reply.finish().await?;
     reply.packets().set_size(size);
-    Ok(Some(session))
+    Ok(())
 }
 
 fn version(login: &Login, strict: bool) -> u32 {

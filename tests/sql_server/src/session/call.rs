@@ -1,4 +1,4 @@
-//! Calls by RPC: sp_executesql and prepared statements.
+//! Calls by RPC: `sp_executesql` and prepared statements.
 
 use super::{Flow, Session};
 use crate::error::{Result, SqlError};
@@ -50,15 +50,11 @@ impl Session {
                     Some(declared) => declarations(&text_or_empty(declared))?,
                     None => Vec::new(),
                 };
-                self.run_with(
-                    &Prepared {
-                        text,
-                        parameters: declared,
-                    },
-                    parameters.collect(),
-                    2,
-                )
-                .await
+                let prepared = Prepared {
+                    text,
+                    parameters: declared,
+                };
+                self.run_with(&prepared, parameters.collect(), 2).await
             }
             "sp_prepare" | "sp_prepexec" => {
                 let handle = parameters.next();
@@ -88,13 +84,7 @@ impl Session {
             "sp_execute" => {
                 let number = handle(parameters.next())?;
                 let prepared = self.prepared.get(&number).cloned();
-                let prepared = prepared.ok_or_else(|| {
-                    SqlError::new(
-                        8179,
-                        16,
-                        format!("Could not find prepared statement with handle {number}."),
-                    )
-                })?;
+                let prepared = prepared.ok_or_else(no_such_handle)?;
                 self.run_with(&prepared, parameters.collect(), 1).await
             }
             "sp_unprepare" => {
@@ -237,10 +227,10 @@ fn handle(parameter: Option<Parameter>) -> Result<i32> {
         Some(Value::Integer(number)) => {
             i32::try_from(number).map_err(|_| SqlError::unknown("handle"))
         }
-        _ => Err(SqlError::new(
-            8179,
-            16,
-            "Could not find prepared statement.",
-        )),
+        _ => Err(no_such_handle()),
     }
+}
+
+fn no_such_handle() -> SqlError {
+    SqlError::new(8179, 16, "Could not find prepared statement.")
 }

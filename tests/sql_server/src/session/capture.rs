@@ -132,16 +132,7 @@ impl Session {
         if table.columns.len() > MOST_COLUMNS {
             return Err(SqlError::unknown("capture of so many columns"));
         }
-        let name: Name = vec!["cdc".to_owned(), format!("{instance}_CT")];
-        if self.catalog.find(&name, self.facts.database).is_some() {
-            return Err(SqlError::new(
-                22_926,
-                16,
-                format!(
-                    "Could not create a capture instance because the capture instance name '{instance}' already exists in the current database."
-                ),
-            ));
-        }
+        let name = self.capture_name(&instance)?;
         let capture = self.create_capture_table(&name, &table).await?;
         let role = role.map_or_else(|| "NULL".to_owned(), |role| quoted(&role));
         let database = self.facts.database;
@@ -163,6 +154,21 @@ impl Session {
             );
         }
         self.execute(&sql).await.map(|_| ())
+    }
+
+    /// The name of a new capture table.
+    fn capture_name(&self, instance: &str) -> Result<Name> {
+        let name: Name = vec!["cdc".to_owned(), format!("{instance}_CT")];
+        if self.catalog.find(&name, self.facts.database).is_some() {
+            return Err(SqlError::new(
+                22_926,
+                16,
+                format!(
+                    "Could not create a capture instance because the capture instance name '{instance}' already exists in the current database."
+                ),
+            ));
+        }
+        Ok(name)
     }
 
     async fn create_capture_table(&mut self, name: &Name, table: &Table) -> Result<i32> {

@@ -16,8 +16,9 @@ impl Session {
         self.before_statement().await?;
         let done = Box::pin(self.definition_here(statement, text)).await;
         self.after_statement(done.is_ok()).await?;
+        done?;
         self.reply.done(Command::Other, None);
-        done
+        Ok(())
     }
 
     async fn definition_here(&mut self, statement: Statement, text: &str) -> Result<()> {
@@ -34,21 +35,7 @@ impl Session {
                 self.drop_objects(&names, if_exists, true).await
             }
             Statement::AlterTable { name, change } => self.alter_table(&name, change).await,
-            Statement::Truncate(name) => {
-                let table = self.catalog.table(&name, self.facts.database)?;
-                if table.tracked {
-                    return Err(SqlError::new(
-                        4711,
-                        16,
-                        format!(
-                            "Cannot truncate table '{}' because it is published for replication or enabled for Change Data Capture or Change Tracking.",
-                            table.told()
-                        ),
-                    ));
-                }
-                let sql = format!("TRUNCATE {} RESTART IDENTITY", table.postgres());
-                self.execute(&sql).await.map(|_| ())
-            }
+            Statement::Truncate(name) => self.truncate(&name).await,
             Statement::CreateIndex {
                 name,
                 unique,
@@ -90,6 +77,22 @@ impl Session {
             Statement::AlterDatabase { name, options } => self.alter_database(name, &options).await,
             _ => Err(SqlError::unknown("statement")),
         }
+    }
+
+    async fn truncate(&mut self, name: &Name) -> Result<()> {
+        let table = self.catalog.table(name, self.facts.database)?;
+        if table.tracked {
+            return Err(SqlError::new(
+                4711,
+                16,
+                format!(
+                    "Cannot truncate table '{}' because it is published for replication or enabled for Change Data Capture or Change Tracking.",
+                    table.told()
+                ),
+            ));
+        }
+        let sql = format!("TRUNCATE {} RESTART IDENTITY", table.postgres());
+        self.execute(&sql).await.map(|_| ())
     }
 
     async fn create_schema(&mut self, name: &str) -> Result<()> {

@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// The rows of a query that sets variables: the last one does.
-    pub(super) async fn into_variables(&mut self, selected: &Selected) -> Result<u64> {
+    pub(super) async fn set_variables(&mut self, selected: &Selected) -> Result<u64> {
         let rows = self
             .postgres
             .fetch_all(sqlx::raw_sql(&selected.sql))
@@ -145,13 +145,11 @@ impl Session {
 
 /// What a script says is to happen among the rows.
 async fn strike(fault: &AtRow, reply: &mut crate::wire::Reply) -> Result<SqlError> {
-    match fault.error() {
-        Some(error) => Ok(error),
-        None => {
-            reply.packets().break_off().await?;
-            Ok(SqlError::protocol("The connection was dropped by a fault."))
-        }
+    if let Some(error) = fault.error() {
+        return Ok(error);
     }
+    reply.packets().break_off().await?;
+    Ok(SqlError::protocol("The connection was dropped by a fault."))
 }
 
 fn cell(row: &PgRow, at: usize, sql_type: SqlType) -> Result<Value> {

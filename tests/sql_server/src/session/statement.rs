@@ -43,7 +43,7 @@ impl Session {
         match statement {
             Statement::Select(query) => self.select(&query).await?,
             Statement::Insert { .. } | Statement::Update { .. } | Statement::Delete { .. } => {
-                self.change(statement).await?
+                self.change(statement).await?;
             }
             Statement::If {
                 condition,
@@ -73,18 +73,7 @@ impl Session {
                 }
             }
             Statement::SetVariable(name, value) => {
-                let known = self
-                    .facts
-                    .variables
-                    .get(&name.to_lowercase())
-                    .map(|(sql_type, _)| *sql_type);
-                let sql_type = known.ok_or_else(|| {
-                    SqlError::new(
-                        137,
-                        15,
-                        format!("Must declare the scalar variable \"{name}\"."),
-                    )
-                })?;
+                let sql_type = self.type_of_variable(&name)?;
                 self.assign(&name, sql_type, &value).await?;
             }
             Statement::Throw { number, message } => {
@@ -107,6 +96,21 @@ impl Session {
             other => self.session_statement(other, text).await?,
         }
         Ok(Flow::GoOn)
+    }
+
+    fn type_of_variable(&self, name: &str) -> Result<SqlType> {
+        let known = self
+            .facts
+            .variables
+            .get(&name.to_lowercase())
+            .map(|(sql_type, _)| *sql_type);
+        known.ok_or_else(|| {
+            SqlError::new(
+                137,
+                15,
+                format!("Must declare the scalar variable \"{name}\"."),
+            )
+        })
     }
 
     /// What changes the session and not the data.
@@ -159,7 +163,7 @@ impl Session {
     async fn select(&mut self, query: &Query) -> Result<()> {
         let selected = self.binder().query(query, None)?;
         if !selected.variables.is_empty() {
-            let rows = self.into_variables(&selected).await?;
+            let rows = self.set_variables(&selected).await?;
             self.counted(rows);
             return Ok(());
         }
@@ -177,7 +181,7 @@ impl Session {
         let (change, command, context) = self.bound_change(statement)?;
         let context = context.unwrap_or_default();
         if !context.is_empty() {
-            let hex: String = context.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = crate::types::hex(&context);
             self.execute(&format!("SET tds.context = '{hex}'")).await?;
         }
         let done = self.stream(&change.sql, &change.output).await;
@@ -249,7 +253,7 @@ impl Session {
         }
     }
 
-    /// SCOPE_IDENTITY(), and a counter that goes on above a number that was given by hand.
+    /// `SCOPE_IDENTITY()`, and a counter that goes on above a number that was given by hand.
     async fn after_identity(&mut self, table: i32, column: i32) -> Result<()> {
         let sequence = format!("pg_get_serial_sequence('data.t{table}', 'c{column}')");
         if self.facts.identity_insert == Some(table) {

@@ -90,6 +90,37 @@ impl Session {
             .nullable
             .unwrap_or(!in_key && !version && column.identity.is_none())
             && column.identity.is_none();
+        let sql = self.column_sql(table, column, id, nullable)?;
+        self.execute(&sql).await?;
+        if version {
+            self.execute(&rowversion_trigger(table.id, id)).await?;
+        }
+        let definition = Definition {
+            id,
+            name: &column.name,
+            sql_type: column.sql_type,
+            nullable,
+            identity: column.identity.is_some(),
+        };
+        self.describe(table.id, &definition).await?;
+        table.columns.push(Column {
+            id,
+            name: column.name.clone(),
+            sql_type: column.sql_type,
+            nullable,
+            identity: column.identity.is_some(),
+        });
+        Ok(())
+    }
+
+    /// How PostgreSQL is told of a column.
+    fn column_sql(
+        &self,
+        table: &Table,
+        column: &ColumnDefinition,
+        id: i32,
+        nullable: bool,
+    ) -> Result<String> {
         let mut sql = format!(
             "ALTER TABLE {} ADD COLUMN c{id} {}",
             table.postgres(),
@@ -117,7 +148,7 @@ impl Session {
                 .free_value(default, column.sql_type, How::IMPLICIT)?;
             let _ = write!(sql, " DEFAULT {}", bound.sql);
         }
-        if version {
+        if column.sql_type == SqlType::RowVersion {
             if table
                 .columns
                 .iter()
@@ -134,26 +165,7 @@ impl Session {
             }
             sql.push_str(" DEFAULT tds.next_rowversion()");
         }
-        self.execute(&sql).await?;
-        if version {
-            self.execute(&rowversion_trigger(table.id, id)).await?;
-        }
-        let definition = Definition {
-            id,
-            name: &column.name,
-            sql_type: column.sql_type,
-            nullable,
-            identity: column.identity.is_some(),
-        };
-        self.describe(table.id, &definition).await?;
-        table.columns.push(Column {
-            id,
-            name: column.name.clone(),
-            sql_type: column.sql_type,
-            nullable,
-            identity: column.identity.is_some(),
-        });
-        Ok(())
+        Ok(sql)
     }
 
     pub(super) async fn describe(&mut self, object: i32, column: &Definition<'_>) -> Result<()> {
@@ -230,7 +242,7 @@ impl Session {
                 self.execute(&sql).await?;
             }
             AlterTable::DropConstraint(constraint) => {
-                self.drop_constraint(&table, &constraint).await?
+                self.drop_constraint(&table, &constraint).await?;
             }
             AlterTable::AlterColumn(column) => self.alter_column(&table, &column).await?,
             AlterTable::ChangeTracking {

@@ -6,7 +6,7 @@ use crate::error::{Result, SqlError};
 use crate::sql::bind::postgres_collation;
 
 impl Session {
-    /// ENABLE CHANGE_TRACKING.
+    /// ENABLE `CHANGE_TRACKING`.
     pub(super) async fn track(&mut self, table: &Table, columns: bool) -> Result<()> {
         if !self.catalog.database_of(table.database)?.tracks_changes {
             return Err(SqlError::new(

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::error::{Result, SqlError};
 use crate::sql::{Isolation, Statement};
-use crate::wire::{Environment, TransactionRequest, transaction};
+use crate::wire::{Again, Environment, TransactionRequest, transaction};
 
 impl Session {
     pub(super) async fn begin(&mut self) -> Result<()> {
@@ -135,7 +135,7 @@ impl Session {
 
     pub(super) async fn transaction_request(&mut self, bytes: &[u8]) -> Result<()> {
         let again = match transaction(bytes)? {
-            TransactionRequest::Begin(level) => Some(level),
+            TransactionRequest::Begin(level) => Some(Again(level)),
             TransactionRequest::Commit { again } => {
                 self.commit().await?;
                 again
@@ -153,7 +153,7 @@ impl Session {
                 None
             }
         };
-        if let Some(level) = again {
+        if let Some(Again(level)) = again {
             if let Some(level) = level {
                 self.isolation = level;
             }

@@ -5,6 +5,20 @@ use super::parser::Parser;
 use super::syntax::{Body, Expression, Item, Join, Query, Relation, Select};
 use crate::error::Result;
 
+/// Hints on locks.
+const HINTS: [&str; 10] = [
+    "NOLOCK",
+    "READUNCOMMITTED",
+    "READCOMMITTED",
+    "READCOMMITTEDLOCK",
+    "REPEATABLEREAD",
+    "HOLDLOCK",
+    "ROWLOCK",
+    "TABLOCK",
+    "PAGLOCK",
+    "UPDLOCK",
+];
+
 impl Parser<'_> {
     pub(super) fn query(&mut self) -> Result<Query> {
         self.deeper(Self::query_here)
@@ -269,18 +283,6 @@ impl Parser<'_> {
             return Ok(());
         }
         self.next()?;
-        const HINTS: [&str; 10] = [
-            "NOLOCK",
-            "READUNCOMMITTED",
-            "READCOMMITTED",
-            "READCOMMITTEDLOCK",
-            "REPEATABLEREAD",
-            "HOLDLOCK",
-            "ROWLOCK",
-            "TABLOCK",
-            "PAGLOCK",
-            "UPDLOCK",
-        ];
         let known = self.bracketed(|parser| Ok(HINTS.iter().any(|hint| parser.word(hint))))?;
         if known.contains(&false) {
             Err(self.wrong())

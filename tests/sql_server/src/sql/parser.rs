@@ -316,84 +316,16 @@ impl Parser<'_> {
     }
 }
 
+const RESERVED: &str = "ADD ALL ALTER AND AS ASC BEGIN BETWEEN BY CASE CHECK COLLATE COMMIT CONSTRAINT CREATE \
+    CROSS DECLARE DEFAULT DELETE DESC DISTINCT DROP ELSE END EXCEPT EXEC EXECUTE EXISTS FETCH \
+    FOR FOREIGN FROM FULL GROUP HAVING IF IN INDEX INNER INSERT INTERSECT INTO IS JOIN LEFT \
+    LIKE MERGE NOT NULL ON OPTION OR ORDER OUTER PRIMARY PRINT RIGHT ROLLBACK SAVE SELECT SET \
+    TABLE THEN TOP UNION UNIQUE UPDATE USE VALUES WHEN WHERE WITH";
+
 /// Words that are no names and no aliases without brackets.
 fn is_reserved(word: &str) -> bool {
-    const RESERVED: [&str; 72] = [
-        "ADD",
-        "ALL",
-        "ALTER",
-        "AND",
-        "AS",
-        "ASC",
-        "BEGIN",
-        "BETWEEN",
-        "BY",
-        "CASE",
-        "CHECK",
-        "COLLATE",
-        "COMMIT",
-        "CONSTRAINT",
-        "CREATE",
-        "CROSS",
-        "DECLARE",
-        "DEFAULT",
-        "DELETE",
-        "DESC",
-        "DISTINCT",
-        "DROP",
-        "ELSE",
-        "END",
-        "EXCEPT",
-        "EXEC",
-        "EXECUTE",
-        "EXISTS",
-        "FETCH",
-        "FOR",
-        "FOREIGN",
-        "FROM",
-        "FULL",
-        "GROUP",
-        "HAVING",
-        "IF",
-        "IN",
-        "INDEX",
-        "INNER",
-        "INSERT",
-        "INTERSECT",
-        "INTO",
-        "IS",
-        "JOIN",
-        "LEFT",
-        "LIKE",
-        "MERGE",
-        "NOT",
-        "NULL",
-        "ON",
-        "OPTION",
-        "OR",
-        "ORDER",
-        "OUTER",
-        "PRIMARY",
-        "PRINT",
-        "RIGHT",
-        "ROLLBACK",
-        "SAVE",
-        "SELECT",
-        "SET",
-        "TABLE",
-        "THEN",
-        "TOP",
-        "UNION",
-        "UNIQUE",
-        "UPDATE",
-        "USE",
-        "VALUES",
-        "WHEN",
-        "WHERE",
-        "WITH",
-    ];
     RESERVED
-        .iter()
+        .split(' ')
         .any(|reserved| word.eq_ignore_ascii_case(reserved))
 }
 

@@ -29,7 +29,7 @@ enum Length {
     Nothing,
 }
 
-/// TYPE_INFO.
+/// `TYPE_INFO`.
 pub(crate) fn type_info(reader: &mut Reader<'_>) -> Result<Announced> {
     let token = reader.u8()?;
     let fixed = |sql_type, bytes| {

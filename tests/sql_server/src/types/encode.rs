@@ -45,7 +45,7 @@ fn fixed(sql_type: SqlType) -> Option<(u8, u8, u8)> {
     })
 }
 
-/// TYPE_INFO.
+/// `TYPE_INFO`.
 pub(crate) fn type_info(sql_type: SqlType, nullable: bool, database: &str, out: &mut Vec<u8>) {
     if let Some((plain, nulls, length)) = fixed(sql_type) {
         if nullable {
@@ -121,14 +121,14 @@ fn clr(length: u16, database: &str, name: &str, class: &str, out: &mut Vec<u8>) 
     long_text(&assembly, out);
 }
 
-/// B_VARCHAR: a byte of length in characters, at most 255 of them.
+/// `B_VARCHAR`: a byte of length in characters, at most 255 of them.
 pub(crate) fn short_text(value: &str, out: &mut Vec<u8>) {
     let units: Vec<u16> = value.encode_utf16().take(255).collect();
     out.push(u8::try_from(units.len()).unwrap_or(255));
     out.extend(units.into_iter().flat_map(u16::to_le_bytes));
 }
 
-/// US_VARCHAR: two bytes of length.
+/// `US_VARCHAR`: two bytes of length.
 pub(crate) fn long_text(value: &str, out: &mut Vec<u8>) {
     let units: Vec<u16> = value.encode_utf16().take(4000).collect();
     out.extend(u16::try_from(units.len()).unwrap_or(4000).to_le_bytes());
@@ -139,7 +139,7 @@ pub(crate) fn utf16(value: &str) -> Vec<u8> {
     value.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// A value as it stands in a ROW or a RETURNVALUE after its TYPE_INFO.
+/// A value as it stands in a ROW or a RETURNVALUE after its `TYPE_INFO`.
 pub(crate) fn value(
     value: &Value,
     sql_type: SqlType,
@@ -227,6 +227,7 @@ fn has_long_length(sql_type: SqlType) -> bool {
 /// The value without any length in front.
 #[expect(
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "the declared type says how wide the number is, and PostgreSQL has kept it within"
 )]
 fn bare(value: &Value, sql_type: SqlType) -> Result<Vec<u8>> {

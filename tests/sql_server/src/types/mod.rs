@@ -10,7 +10,7 @@ mod value;
 
 pub(crate) use collation::Collation;
 pub(crate) use encode::variant;
-pub(crate) use value::{Value, quoted};
+pub(crate) use value::{Value, hex, quoted};
 
 /// The length of `varchar(max)` and its kin.
 pub(crate) const MAX: u16 = u16::MAX;

@@ -84,10 +84,9 @@ impl Value {
     pub(crate) fn literal(&self, sql_type: SqlType) -> Result<String> {
         let bare = match self {
             Self::Null => "NULL".to_owned(),
-            Self::Integer(value) => format!("'{value}'"),
             Self::Exact { .. } => format!("'{}'", self.digits()),
             Self::Float(value) => format!("'{value}'"),
-            Self::Days(value) | Self::Ticks(value) => format!("'{value}'"),
+            Self::Integer(value) | Self::Days(value) | Self::Ticks(value) => format!("'{value}'"),
             Self::Offset(ticks, minutes) => format!("'{{{ticks},{minutes}}}'"),
             Self::Text(text) if text.contains('\0') => {
                 return Err(SqlError::unknown("U+0000, which PostgreSQL cannot keep"));

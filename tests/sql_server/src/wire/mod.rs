@@ -16,5 +16,7 @@ pub use prelogin::Encryption;
 pub(crate) use prelogin::{Agreed, Prelogin};
 pub(crate) use reader::{Reader, utf16};
 pub(crate) use reply::{Command, Environment, Reply};
-pub(crate) use request::{Call, Parameter, TransactionRequest, calls, sql_text, transaction};
+pub(crate) use request::{
+    Again, Call, Parameter, TransactionRequest, calls, sql_text, transaction,
+};
 pub(crate) use tls::Wrapped;

@@ -65,7 +65,7 @@ impl Prelogin {
         match (server, self.encryption & 0x0f) {
             (Encryption::NotSupported, _) | (Encryption::Offered, NOT_SUPPORTED) => Agreed::Nothing,
             (Encryption::Offered, OFF) => Agreed::Login,
-            (Encryption::Required, _) | (Encryption::Offered, _) => Agreed::Everything,
+            (Encryption::Required | Encryption::Offered, _) => Agreed::Everything,
         }
     }
 

@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         Ok(utf16(self.bytes(units * 2)?))
     }
 
-    /// B_VARCHAR.
+    /// `B_VARCHAR`.
     pub(crate) fn short_text(&mut self) -> Result<String> {
         let units = usize::from(self.u8()?);
         self.utf16(units)

@@ -14,7 +14,7 @@ const IN_TRANSACTION: u16 = 0x4;
 const COUNT: u16 = 0x10;
 const ATTENTION: u16 = 0x20;
 
-/// CurCmd of a DONE.
+/// `CurCmd` of a DONE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Other = 0,
@@ -267,7 +267,7 @@ impl Reply {
         self.sized(0xad, &body);
     }
 
-    /// FEATUREEXTACK.
+    /// `FEATUREEXTACK`.
     pub(crate) fn features(&mut self, features: &[(u8, Vec<u8>)]) {
         if features.is_empty() {
             return;

@@ -21,20 +21,19 @@ pub(crate) struct Parameter {
     pub(crate) value: Value,
 }
 
+/// A transaction to begin when another has ended, with a level where one is said.
+#[derive(Debug)]
+pub(crate) struct Again(pub(crate) Option<Isolation>);
+
 #[derive(Debug)]
 pub(crate) enum TransactionRequest {
     Begin(Option<Isolation>),
-    Commit {
-        again: Option<Option<Isolation>>,
-    },
-    Rollback {
-        to: String,
-        again: Option<Option<Isolation>>,
-    },
+    Commit { again: Option<Again> },
+    Rollback { to: String, again: Option<Again> },
     Save(String),
 }
 
-/// ALL_HEADERS, of which none means anything here.
+/// `ALL_HEADERS`, of which none means anything here.
 pub(crate) fn skip_headers(reader: &mut Reader<'_>) -> Result<()> {
     let length = reader.length()?;
     let rest = length
@@ -141,11 +140,11 @@ pub(crate) fn transaction(bytes: &[u8]) -> Result<TransactionRequest> {
 }
 
 /// The transaction to begin when this one has ended.
-fn again(reader: &mut Reader<'_>) -> Result<Option<Option<Isolation>>> {
+fn again(reader: &mut Reader<'_>) -> Result<Option<Again>> {
     if reader.is_empty() || reader.u8()? & 1 == 0 {
         return Ok(None);
     }
-    Ok(Some(isolation(reader.u8()?)))
+    Ok(Some(Again(isolation(reader.u8()?))))
 }
 
 fn isolation(byte: u8) -> Option<Isolation> {

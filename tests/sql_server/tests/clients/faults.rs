@@ -55,10 +55,13 @@ fn a_login_is_sent_to_another_server() {
         return;
     }
     let port = second.server().address().port();
-    first.server().inject(Fault::Redirect {
-        host: "127.0.0.1".to_owned(),
-        port,
-    });
+    // Once for each client that the script has.
+    for _ in 0..2 {
+        first.server().inject(Fault::Redirect {
+            host: "127.0.0.1".to_owned(),
+            port,
+        });
+    }
     first.python("faulty.py", &["good"]).unwrap();
 }
 

@@ -47,3 +47,13 @@ fn changes_are_tracked_commit_by_commit() {
 fn changes_are_captured_with_their_values() {
     with_each_client("capture.py");
 }
+
+#[test]
+fn a_connection_is_tls_from_its_first_byte() {
+    let Some(bench) = Bench::start(|_| {}) else {
+        return;
+    };
+    let file = tempfile::Builder::new().suffix(".cer").tempfile().unwrap();
+    std::fs::write(file.path(), bench.server().certificate()).unwrap();
+    bench.python("strict.py", &[file.path().to_str().unwrap()]);
+}

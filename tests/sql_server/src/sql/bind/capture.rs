@@ -105,9 +105,9 @@ impl Binder<'_> {
             ));
         }
         let key = key.join(", ");
-        let rest: String = captured(table)
-            .map(|column| format!(", {}", column.postgres()))
-            .collect();
+        let rest = captured(table).fold(String::new(), |list, column| {
+            list + ", " + &column.postgres()
+        });
         let operation = "CASE WHEN c4 = 1 THEN 1 WHEN first = 2 THEN 2 ELSE 4 END";
         let listed = format!(
             "c1 AS c1, c3 AS c2, {operation} AS c3, NULL::bytea AS c4{}",
@@ -167,12 +167,13 @@ fn captured(table: &Table) -> impl Iterator<Item = &crate::catalog::Column> {
     table.columns.iter().skip(OWN_COLUMNS)
 }
 
-/// The captured columns, under the numbers they have in the result: there is no end_lsn in it.
+/// The captured columns, under the numbers they have in the result: there is no `end_lsn` in it.
 fn renumbered(table: &Table) -> String {
     captured(table)
         .zip(OWN_COLUMNS..)
-        .map(|(column, at)| format!(", {} AS c{at}", column.postgres()))
-        .collect()
+        .fold(String::new(), |list, (column, at)| {
+            list + &format!(", {} AS c{at}", column.postgres())
+        })
 }
 
 fn all_changes(table: &Table, filter: &str) -> String {

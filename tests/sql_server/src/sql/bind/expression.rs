@@ -6,7 +6,7 @@ use super::convert::{How, convert};
 use super::operators::{arithmetic, comparison, unified};
 use super::{Binder, Bound, Scope};
 use crate::error::{Result, SqlError};
-use crate::sql::syntax::Expression;
+use crate::sql::syntax::{Expression, Query};
 use crate::types::{Collation, Kind, MAX, SqlType, Value};
 
 /// How deep views and subqueries may stand in one another.
@@ -26,40 +26,9 @@ impl Binder<'_> {
 
     pub(super) fn value(&self, expression: &Expression, scope: &Scope<'_>) -> Result<Bound> {
         match expression {
-            Expression::Null => Bound::constant(Value::Null, SqlType::Int),
-            Expression::Number(digits) => number(digits),
-            Expression::Float(digits) => {
-                let value = digits.parse().map_err(|_| SqlError::unknown(digits))?;
-                Bound::constant(Value::Float(value), SqlType::Float)
-            }
-            Expression::Money(digits) => {
-                let value = Value::exact(digits).ok_or_else(|| SqlError::unknown(digits))?;
-                Bound::constant(value, SqlType::Money)
-            }
-            Expression::Text { text, national } => text_literal(text, *national),
-            Expression::Binary(bytes) => {
-                let length = u16::try_from(bytes.len().max(1))
-                    .ok()
-                    .filter(|n| *n <= 8000);
-                Bound::constant(
-                    Value::Bytes(bytes.clone()),
-                    SqlType::VarBinary(length.unwrap_or(MAX)),
-                )
-            }
             Expression::Variable(name) => self.variable(name),
             Expression::Column(name) => scope.column(name),
-            Expression::Negated(inner) => {
-                let inner = self.value(inner, scope)?;
-                match inner.sql_type.kind() {
-                    Kind::Integer | Kind::Exact | Kind::Approximate => Ok(Bound {
-                        sql: format!("(-{})", inner.sql),
-                        constant: None,
-                        identity: false,
-                        ..inner
-                    }),
-                    _ => Err(SqlError::unknown("-")),
-                }
-            }
+            Expression::Negated(inner) => self.negated(inner, scope),
             Expression::Arithmetic(operator, left, right) => {
                 let (left, right) = (self.value(left, scope)?, self.value(right, scope)?);
                 arithmetic(operator, left, right)
@@ -103,19 +72,38 @@ impl Binder<'_> {
                 self.call(name, arguments, scope)
             }
             Expression::Query(query) => {
-                let selected = self.query(query, Some(scope))?;
-                let [column] = selected.columns.as_slice() else {
-                    return Err(SqlError::new(
-                        116,
-                        16,
-                        "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
-                    ));
-                };
-                Ok(Bound::new(format!("({})", selected.sql), column.sql_type))
+                let (sql, sql_type) = self.single_column(query, scope)?;
+                Ok(Bound::new(format!("({sql})"), sql_type))
             }
             Expression::Collate(inner, name) => self.collated(inner, name, scope),
             // A condition is no value in T-SQL.
-            _ => Err(SqlError::unknown("=")),
+            other => literal(other).unwrap_or_else(|| Err(SqlError::unknown("="))),
+        }
+    }
+
+    /// A subquery that stands for values.
+    fn single_column(&self, query: &Query, scope: &Scope<'_>) -> Result<(String, SqlType)> {
+        let selected = self.query(query, Some(scope))?;
+        match selected.columns.as_slice() {
+            [column] => Ok((selected.sql.clone(), column.sql_type)),
+            _ => Err(SqlError::new(
+                116,
+                16,
+                "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+            )),
+        }
+    }
+
+    fn negated(&self, inner: &Expression, scope: &Scope<'_>) -> Result<Bound> {
+        let inner = self.value(inner, scope)?;
+        match inner.sql_type.kind() {
+            Kind::Integer | Kind::Exact | Kind::Approximate => Ok(Bound {
+                sql: format!("(-{})", inner.sql),
+                constant: None,
+                identity: false,
+                ..inner
+            }),
+            _ => Err(SqlError::unknown("-")),
         }
     }
 
@@ -237,21 +225,13 @@ impl Binder<'_> {
             }
             Expression::InQuery(value, query) => {
                 let value = self.value(value, scope)?;
-                let selected = self.query(query, Some(scope))?;
-                let [column] = selected.columns.as_slice() else {
-                    return Err(SqlError::new(
-                        116,
-                        16,
-                        "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
-                    ));
-                };
+                let (sql, sql_type) = self.single_column(query, scope)?;
                 let alias = self.fresh();
-                let item = Bound::new(format!("{alias}.c1"), column.sql_type);
+                let item = Bound::new(format!("{alias}.c1"), sql_type);
                 let equal = comparison("=", value, item)?;
                 // As a list would: unknown where nothing is equal and something is NULL.
                 format!(
-                    "(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or(({equal}) IS NULL) THEN NULL ELSE false END FROM ({}) AS {alias})",
-                    selected.sql
+                    "(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or(({equal}) IS NULL) THEN NULL ELSE false END FROM ({sql}) AS {alias})"
                 )
             }
             Expression::Exists(query) => {
@@ -275,6 +255,36 @@ impl Binder<'_> {
             }
         })
     }
+}
+
+/// A value that stands in the text.
+fn literal(expression: &Expression) -> Option<Result<Bound>> {
+    Some(match expression {
+        Expression::Null => Bound::constant(Value::Null, SqlType::Int),
+        Expression::Number(digits) => number(digits),
+        Expression::Float(digits) => {
+            let value: f64 = digits.parse().ok()?;
+            if value.is_infinite() {
+                return None;
+            }
+            Bound::constant(Value::Float(value), SqlType::Float)
+        }
+        Expression::Money(digits) => {
+            let value = Value::exact(digits)?;
+            Bound::constant(value, SqlType::Money)
+        }
+        Expression::Text { text, national } => text_literal(text, *national),
+        Expression::Binary(bytes) => {
+            let length = u16::try_from(bytes.len().max(1))
+                .ok()
+                .filter(|n| *n <= 8000);
+            Bound::constant(
+                Value::Bytes(bytes.clone()),
+                SqlType::VarBinary(length.unwrap_or(MAX)),
+            )
+        }
+        _ => return None,
+    })
 }
 
 /// Values of one type: the one that has precedence.

@@ -29,13 +29,22 @@ impl Binder<'_> {
             .iter()
             .map(|argument| self.value_of_argument(argument, scope))
             .collect::<Result<_>>()?;
-        let plain = [choice, text_function, number_function, time_function];
+        let plain = [
+            choice,
+            text_function,
+            measure_function,
+            number_function,
+            time_function,
+        ];
         for group in plain {
             if let Some(bound) = group(&name, &values)? {
                 return Ok(bound);
             }
         }
         if let Some(bound) = self.object_function(&name, &values)? {
+            return Ok(bound);
+        }
+        if let Some(bound) = self.database_function(&name, &values)? {
             return Ok(bound);
         }
         if let Some(bound) = self.capture_value(&name, &values)? {
@@ -130,6 +139,20 @@ impl Binder<'_> {
                 int(object)?,
                 int(column)?
             )),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn database_function(&self, name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+        let database = self.facts.database;
+        let text = |value: &Bound| {
+            convert(value.clone(), text_type(4000), How::IMPLICIT).map(|value| value.sql)
+        };
+        let int = |value: &Bound| {
+            convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql)
+        };
+        let name_of = |sql: String| Bound::new(format!("({sql})"), SqlType::NAME);
+        Ok(Some(match (name, values) {
             ("DB_NAME", []) => {
                 Bound::constant(Value::Text(self.facts.database_name.clone()), SqlType::NAME)?
             }
@@ -257,13 +280,6 @@ fn choice(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
 }
 
 fn text_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
-    let as_text = |value: &Bound| {
-        if value.sql_type.kind() == Kind::Text {
-            Ok(value.clone())
-        } else {
-            convert(value.clone(), text_type(4000), How::IMPLICIT)
-        }
-    };
     let int =
         |value: &Bound| convert(value.clone(), SqlType::Int, How::IMPLICIT).map(|value| value.sql);
     let same = |value: Bound, sql: String| Bound {
@@ -314,6 +330,19 @@ fn text_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
             };
             Bound::new(format!("repeat({}, {})", value.sql, int(count)?), sql_type)
         }
+        _ => return Ok(None),
+    }))
+}
+
+fn as_text(value: &Bound) -> Result<Bound> {
+    if value.sql_type.kind() == Kind::Text {
+        return Ok(value.clone());
+    }
+    convert(value.clone(), text_type(4000), How::IMPLICIT)
+}
+
+fn measure_function(name: &str, values: &[Bound]) -> Result<Option<Bound>> {
+    Ok(Some(match (name, values) {
         ("LEN", [value]) => Bound::new(
             format!("tds.units(rtrim({}, ' '))", as_text(value)?.sql),
             SqlType::Int,

@@ -65,7 +65,7 @@ pub(crate) struct Bound {
 pub(crate) struct Scope<'s> {
     sources: Vec<Source>,
     with: Vec<Named>,
-    outer: Option<&'s Scope<'s>>,
+    outer: Option<&'s Self>,
 }
 
 /// A query named by WITH.
@@ -101,10 +101,11 @@ impl Bound {
     }
 
     fn constant(value: Value, sql_type: SqlType) -> Result<Self> {
+        let sql = value.literal(sql_type)?;
         Ok(Self {
             nullable: value == Value::Null,
-            constant: Some(value.clone()),
-            ..Self::new(value.literal(sql_type)?, sql_type)
+            constant: Some(value),
+            ..Self::new(sql, sql_type)
         })
     }
 

@@ -29,6 +29,9 @@ pub(crate) struct Selected {
     pub(crate) variables: Vec<String>,
 }
 
+/// The values of a select list with their names, and the variables that take them.
+pub(super) type Items = (Vec<(Bound, String)>, Vec<String>);
+
 /// A SELECT before its ORDER BY is known.
 struct Part<'s> {
     head: String,
@@ -205,11 +208,7 @@ impl Binder<'_> {
     }
 
     /// The select list, with the names the client sees.
-    pub(super) fn items(
-        &self,
-        items: &[Item],
-        scope: &Scope<'_>,
-    ) -> Result<(Vec<(Bound, String)>, Vec<String>)> {
+    pub(super) fn items(&self, items: &[Item], scope: &Scope<'_>) -> Result<Items> {
         let mut found = Vec::new();
         let mut variables = Vec::new();
         for item in items {
