@@ -153,6 +153,7 @@ impl Session {
                 quoted(column.sql_type.name())
             );
         }
+        sql.push_str(CHANGED);
         self.execute(&sql).await.map(|_| ())
     }
 

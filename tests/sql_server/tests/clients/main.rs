@@ -1,4 +1,4 @@
-//! The test server and clients that nobody here wrote: python-tds, Microsoft's ODBC driver and FreeTDS.
+//! The test server and clients that nobody here wrote: python-tds, Microsoft's ODBC driver and `FreeTDS`.
 //!
 //! Each test starts a server with a database of its own, and a script that fails when a client is told something wrong.
 //! Without PostgreSQL, Python or `tsql`, each test says that it was skipped.
@@ -59,7 +59,7 @@ impl Bench {
             .join(script);
         let mut command = Command::new(python);
         command.arg(path).arg(self.port()).args(arguments);
-        Some(good(script, command.output().unwrap()))
+        Some(good(script, &command.output().unwrap()))
     }
 }
 
@@ -74,7 +74,7 @@ impl Drop for Bench {
     }
 }
 
-fn good(what: &str, output: Output) -> String {
+fn good(what: &str, output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(

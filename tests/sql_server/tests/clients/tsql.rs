@@ -1,4 +1,4 @@
-//! FreeTDS: its `tsql` logs in, and prints what it reads.
+//! `FreeTDS`: its `tsql` logs in, and prints what it reads.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn tsql(bench: &Bench, batches: &str) -> Option<String> {
         .unwrap()
         .write_all(batches.as_bytes())
         .unwrap();
-    Some(good("tsql", child.wait_with_output().unwrap()))
+    Some(good("tsql", &child.wait_with_output().unwrap()))
 }
 
 #[test]
