@@ -55,6 +55,13 @@ make_venv() {
     apt_install python3 python3-venv && /usr/bin/python3 -m venv "$venv" >&2
 }
 
+# A third client of SQL Server, and what Microsoft's driver is linked with.
+install_tds_clients() {
+    local needed=(freetds-bin libltdl7 libgssapi-krb5-2)
+    command -v tsql >/dev/null && ldconfig -p | grep -q 'libltdl\.so\.7' && ldconfig -p | grep -q libgssapi_krb5 && return 0
+    apt_install "${needed[@]}" || lack "clients of SQL Server" "\`apt-get install ${needed[*]}\` did not bring them"
+}
+
 # The environment is made once and again when requirements.txt changes; two runs at a time wait for each other.
 install_python() {
     mkdir -p "$test_home"
@@ -76,6 +83,7 @@ install_all() {
     say "installing what the tests need"
     install_compiler
     install_postgres
+    install_tds_clients
     install_python
     require_nothing_missing
 }
