@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::table::Table;
 use super::write::{Dice, Write};
-use crate::crash::Numbers;
+use crate::kills::Numbers;
 use crate::place::Place;
 use crate::scene::Scene;
 use crate::services;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::table::{Column, Kind, Row, Table};
-use crate::crash::Numbers;
+use crate::kills::Numbers;
 
 /// Names of columns that come and go; some need quotes.
 const NAMES: [&str; 8] = [
