@@ -14,7 +14,7 @@ use crate::services;
 const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
 
 /// How long something may take that happens at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A pipeline `d/NAME` that appends one row to `d.NAME` in each run.
 fn pipeline(name: &str, schedule: &str) -> String {

@@ -512,3 +512,42 @@ async fn two_that_change_the_same_do_not_change_it_twice() {
     case.is_seen("files", &json!({ "0": 3, "1": 2 }));
     case.is_seen("order", &json!(["id ASC"]));
 }
+
+/// Files older than a wider type have bounds and partitions of the narrower one.
+#[test]
+fn rows_from_before_a_wider_type_are_found_by_filters_and_replaced() {
+    let wider = |mode: &str| {
+        let case = Case::embedded();
+        case.load("id: int, part: string", mode, "1,a 2,a 103,b");
+        case.load("id: long, part: string", mode, "104,c");
+        case
+    };
+    let case = wider("mode: append");
+    for (filter, count) in [
+        ("id < 50", "2"),
+        ("id <= 1", "1"),
+        ("id > 50", "2"),
+        ("id >= 2", "3"),
+        ("id IN (2, 104)", "2"),
+        ("id = 103", "1"),
+    ] {
+        let sql = format!("SELECT count(*) FROM d.t WHERE {filter}");
+        assert_eq!(case.scene.query(&sql), [count], "{filter}");
+    }
+    let part = "mode: { replace: { where: 'id >= 1 AND id < 50' } }";
+    case.load("id: long, part: string", part, "2,new");
+    assert_eq!(
+        case.scene.query("SELECT count(*), sum(id) FROM d.t"),
+        ["3,209"]
+    );
+    case.scene.readers_agree();
+    for cut in ["id", "'truncate(100, id)'"] {
+        let case = wider(&format!("mode: append, partition_by: [{cut}]"));
+        let mode = format!("mode: replace_partitions, partition_by: [{cut}]");
+        case.load("id: long, part: string", &mode, "1,new 104,new");
+        let left = if cut == "id" { "1 2 103 104" } else { "1 104" };
+        let ids = case.scene.query("SELECT id FROM d.t ORDER BY id").join(" ");
+        assert_eq!(ids, left, "{cut}");
+        case.scene.readers_agree();
+    }
+}

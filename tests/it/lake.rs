@@ -223,7 +223,7 @@ async fn race(home: &Home) {
 
 #[tokio::test]
 async fn sqlite_and_a_folder() {
-    lifecycle(&Home::local()).await;
+    Box::pin(lifecycle(&Home::local())).await;
     race(&Home::local()).await;
 }
 
@@ -232,13 +232,13 @@ async fn sqlite_and_s3() {
     let Some(home) = Place::s3().map(Home::at) else {
         return;
     };
-    lifecycle(&home).await;
+    Box::pin(lifecycle(&home)).await;
 }
 
 #[tokio::test]
 async fn postgres_and_a_folder() {
     let Some(home) = Home::postgres() else { return };
-    lifecycle(&home).await;
+    Box::pin(lifecycle(&home)).await;
     let Some(home) = Home::postgres() else { return };
     race(&home).await;
 }
@@ -248,7 +248,7 @@ async fn rest_and_s3() {
     let Some(home) = Place::rest().map(Home::at) else {
         return;
     };
-    lifecycle(&home).await;
+    Box::pin(lifecycle(&home)).await;
     let Some(home) = Place::rest().map(Home::at) else {
         return;
     };

@@ -130,9 +130,9 @@ fn changes(zone: Tz) -> Vec<DateTime<Utc>> {
             while high - low > MINUTE {
                 let middle = low + TimeDelta::minutes((high - low).num_minutes() / 2);
                 if offset(middle) == offset(low) {
-                    low = middle
+                    low = middle;
                 } else {
-                    high = middle
+                    high = middle;
                 }
             }
             found.push(high);
@@ -269,7 +269,7 @@ impl Life {
         schedule.overlap = *numbers.one(&[Overlap::Skip, Overlap::Queue, Overlap::Coalesce]);
         schedule.catchup = *numbers.one(&[Catchup::None, Catchup::Last, Catchup::All]);
         schedule.jitter =
-            [None, Some(std::time::Duration::from_secs(300))][usize::from(numbers.below(4) == 0)];
+            [None, Some(std::time::Duration::from_mins(5))][usize::from(numbers.below(4) == 0)];
         let (id, world) = ("d/p".parse().unwrap(), World::default());
         (
             Self {

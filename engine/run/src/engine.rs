@@ -125,6 +125,7 @@ impl Engine {
     /// An engine over another version of the project. Both may be at work for a while: they share the memory for queries
     /// and, where the project still says the same of them, lake and state. (Two that open one `SQLite` file in one process
     /// take each other's locks away.)
+    #[must_use]
     pub fn replaced_by(&self, project: Project, texts: Texts) -> Self {
         let mut next = Self::new(self.root.clone(), project, texts, self.settings.clone());
         next.clock = Arc::clone(&self.clock);

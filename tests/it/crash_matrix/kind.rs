@@ -251,7 +251,7 @@ publish: { mode: audit }",
         tables: &[("t", Holds::Latest)],
         faulted: 2,
         fails: Fails::Nowhere,
-        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 2, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 2, FileClose 2, StateStep 2, CommitManifest 2, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
+        reached: reached! { StateStarted 1, ReadSplit 1, StepSpool 2, MergeIncoming 1, MergeCandidates 1, MergeRewrite 1, FileOpen 1, FileClose 1, StateStep 2, CommitManifest 2, CommitManifestList 1, CommitMetadata 1, CommitSwap 1, StateCommitted 1, CleanScratch 1, StateEnded 1 },
     },
     Kind {
         name: "quarantine",

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectors::{Error, ErrorKind};
 use run::daemon::{Daemon as Running, DaemonSettings, News, Watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -64,21 +66,34 @@ impl Daemon {
             reload: self.reload,
             grace: self.grace,
         };
-        let daemon = match Running::new(how, Arc::new(Log)).await? {
-            Some(daemon) => daemon,
-            None => return Err(Failure::Findings),
+        let Some(daemon) = Running::new(how, Arc::new(Log)).await? else {
+            return Err(Failure::Findings);
         };
         let stop = CancellationToken::new();
-        let running = tokio::spawn(daemon.run(stop.clone()));
-        asked_to_stop().await;
-        stop.cancel();
+        // A task of its own, so that a signal is heard however busy it is.
+        let mut running = JoinSet::new();
+        running.spawn(daemon.run(stop.clone()));
         tokio::select! {
-            ended = running => ended.map_err(|error| {
-                connectors::Error::new(connectors::ErrorKind::Internal, "the daemon broke off").caused_by(error).into()
-            }),
+            ended = running.join_next() => return over(ended),
+            () = asked_to_stop() => stop.cancel(),
+        }
+        tokio::select! {
+            ended = running.join_next() => over(ended),
             // Whoever asks twice does not want to wait.
             () = asked_to_stop() => Ok(()),
         }
+    }
+}
+
+fn over(ended: Option<Result<(), JoinError>>) -> Result<(), Failure> {
+    match ended {
+        Some(Err(error)) => {
+            let defect = Error::new(ErrorKind::Internal, "the daemon broke off").caused_by(error);
+            Err(defect
+                .help("this is a defect of lakewright; please report it with the lines above")
+                .into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -101,7 +116,7 @@ impl Watch for Log {
             }
             News::Leads(true) => info!(target: "lakewright", "this daemon decides what is due"),
             News::Leads(false) => {
-                warn!(target: "lakewright", "this daemon no longer decides what is due")
+                warn!(target: "lakewright", "this daemon no longer decides what is due");
             }
             News::Decided(decision) => {
                 let (pipeline, due, verdict) = (&decision.pipeline, decision.due, decision.verdict);
@@ -121,24 +136,24 @@ impl Watch for Log {
                 }
                 Ok(None) => info!(target: "lakewright", %pipeline, "run had ended before"),
                 Err(failed) => {
-                    error!(target: "lakewright", %pipeline, error = chain(failed), "run failed")
+                    error!(target: "lakewright", %pipeline, error = chain(failed), "run failed");
                 }
             },
             News::Stopping { runs } => {
-                info!(target: "lakewright", runs, "stopping: waiting for runs to end")
+                info!(target: "lakewright", runs, "stopping: waiting for runs to end");
             }
             News::Left { runs } => {
-                warn!(target: "lakewright", runs, "runs were left in the middle: the next daemon goes on with them")
+                warn!(target: "lakewright", runs, "runs were left in the middle: the next daemon goes on with them");
             }
             News::Trouble(trouble) => {
-                error!(target: "lakewright", error = chain(trouble), "trouble; trying again")
+                error!(target: "lakewright", error = chain(trouble), "trouble; trying again");
             }
         }
     }
 }
 
 /// An error and its causes in one line.
-fn chain(error: &connectors::Error) -> String {
+fn chain(error: &Error) -> String {
     let first: &dyn std::error::Error = error;
     let causes = std::iter::successors(Some(first), |error| error.source());
     causes

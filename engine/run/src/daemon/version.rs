@@ -12,6 +12,9 @@ use crate::engine::Engine;
 use crate::project::{Loaded, load_project};
 use crate::scheduler::{Known, next_due};
 
+/// After so many decisions about a pipeline, when the clock makes it due next; `None`: never.
+type Next = (u32, Option<DateTime<Utc>>);
+
 /// A checked project and the engine that runs it.
 pub(super) struct Version {
     fingerprint: String,
@@ -20,8 +23,8 @@ pub(super) struct Version {
     upstream: BTreeSet<PipelineId>,
     /// The last version that was looked at and has errors, so that each is told of once.
     refused: Mutex<Option<String>>,
-    /// When the clock makes a pipeline due next, and how many decisions there were when that was found out.
-    next: Mutex<BTreeMap<PipelineId, (u32, Option<DateTime<Utc>>)>>,
+    /// What was found out about when pipelines are due.
+    next: Mutex<BTreeMap<PipelineId, Next>>,
 }
 
 impl Version {

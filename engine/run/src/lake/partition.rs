@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use connectors::{Error, ErrorKind, Result};
 use iceberg::spec::{
-    NestedFieldRef, NullOrder, PartitionField, PartitionSpec, Schema, SortDirection, SortField,
-    SortOrder, TableMetadata, Transform, Type, UnboundPartitionSpec,
+    Literal, NestedFieldRef, NullOrder, PartitionField, PartitionSpec, PrimitiveLiteral, Schema,
+    SortDirection, SortField, SortOrder, Struct, TableMetadata, Transform, Type,
+    UnboundPartitionSpec,
 };
 
 /// How tables may be cut, for messages.
@@ -211,6 +212,20 @@ fn avro_name(name: &str) -> String {
         }
     }
     fitting
+}
+
+/// Partition values as those of the widest type that their columns may get: files may be older than a wider type.
+pub(super) fn widened(partition: &Struct) -> Struct {
+    let widen = |value: Option<&Literal>| {
+        Some(match value? {
+            Literal::Primitive(PrimitiveLiteral::Int(value)) => Literal::long(i64::from(*value)),
+            Literal::Primitive(PrimitiveLiteral::Float(value)) => {
+                Literal::double(f64::from(value.0))
+            }
+            other => other.clone(),
+        })
+    };
+    partition.iter().map(widen).collect()
 }
 
 /// Refuses to write files whose partitions have names that manifests cannot have: others may have made such a table.

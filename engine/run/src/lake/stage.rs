@@ -18,7 +18,7 @@ use super::commit::{
 use super::failure::failed;
 use super::history::{self, ChangedRows, Stamp};
 use super::id::TableId;
-use super::partition;
+use super::partition::{self, widened};
 use super::schema::{self, OnSchemaChange, TableChange};
 use super::table::LakeTable;
 use super::writer::{Shape, StageWriter, WrittenFiles};
@@ -192,7 +192,7 @@ impl TableStage {
             WriteMode::Replace => (Operation::Overwrite, Removal::All, ConflictPolicy::SameRows),
             WriteMode::ReplacePartitions => (
                 Operation::Overwrite,
-                Removal::Partitions(files.iter().map(|file| file.partition().clone()).collect()),
+                Removal::Partitions(files.iter().map(|file| widened(file.partition())).collect()),
                 ConflictPolicy::SameRows,
             ),
             WriteMode::Merge | WriteMode::Create => (

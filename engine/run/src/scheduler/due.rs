@@ -62,7 +62,7 @@ fn lateness(id: &PipelineId, schedule: &Schedule) -> TimeDelta {
         .take(4)
         .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     let millis = u64::try_from(jitter.as_millis()).unwrap_or(u64::MAX);
-    let part = u128::from(millis) * u128::from(number) >> 32;
+    let part = (u128::from(millis) * u128::from(number)) >> 32;
     TimeDelta::milliseconds(i64::try_from(part).unwrap_or(i64::MAX))
 }
 

@@ -23,6 +23,7 @@ use crate::lake::failure::failed;
 use crate::lake::files::LiveFile;
 use crate::lake::id::TableId;
 use crate::lake::merge::Keys;
+use crate::lake::partition::widened;
 
 /// Which files of the table go.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub(in crate::lake) enum Removal {
     None,
     /// All.
     All,
-    /// Those of these partitions of the spec that the files that come were written with.
+    /// Those of these partitions, `widened`, of the spec that the files that come were written with.
     Partitions(HashSet<Struct>),
     /// These.
     Files(RemovedFiles),
@@ -258,7 +259,7 @@ impl Producer<'_> {
                     if manifest.partition_spec_id != spec_id {
                         return Err(self.cut_in_another_way());
                     }
-                    self.drop(manifest, |file| gone.contains(file.partition()))
+                    self.drop(manifest, |file| gone.contains(&widened(file.partition())))
                         .await?;
                 }
                 Removal::Files(gone) if gone.may_be_in(&manifest.manifest_path, &listed) => {

@@ -18,7 +18,7 @@ use crate::lake::catalog::{Draft, table};
 use crate::lake::failure::failed;
 use crate::lake::history;
 use crate::lake::id::TableId;
-use crate::lake::partition::{is_cut_by, require_names};
+use crate::lake::partition::{is_cut_by, require_free_names, require_names};
 
 /// The table a stage writes for.
 pub(in crate::lake) struct Target {
@@ -52,6 +52,10 @@ impl Target {
         base: Table,
         alterations: Alterations,
     ) -> Result<Self> {
+        if let Some(columns) = &alterations.columns {
+            require_free_names(base.metadata(), columns)
+                .map_err(|error| error.with("table", &id))?;
+        }
         let (metadata, leading) =
             lead(base.metadata(), &alterations).map_err(|error| error.with("table", &id))?;
         require_names(metadata.default_partition_spec())

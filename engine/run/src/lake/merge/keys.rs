@@ -14,10 +14,11 @@ use arrow::row::{RowConverter, SortField};
 use connectors::Result;
 use datafusion::common::ScalarValue;
 use iceberg::spec::{
-    DataFile, Datum, Literal, PartitionSpec, PartitionSpecRef, PrimitiveLiteral, Struct, Transform,
+    DataFile, Datum, PartitionSpec, PartitionSpecRef, PrimitiveLiteral, Struct, Transform,
 };
 
 use crate::lake::files::LiveFile;
+use crate::lake::partition::widened;
 use crate::lake::writer::{Shape, Splitter};
 
 /// Ranges that one batch of a column is told by.
@@ -276,20 +277,6 @@ impl Partitions {
         self.values.extend(values.iter().map(widened));
         Ok(())
     }
-}
-
-/// Partition values as those of the widest type that their columns may get: files may be older than a wider type.
-fn widened(partition: &Struct) -> Struct {
-    let widen = |value: Option<&Literal>| {
-        Some(match value? {
-            Literal::Primitive(PrimitiveLiteral::Int(value)) => Literal::long(i64::from(*value)),
-            Literal::Primitive(PrimitiveLiteral::Float(value)) => {
-                Literal::double(f64::from(value.0))
-            }
-            other => other.clone(),
-        })
-    };
-    partition.iter().map(widen).collect()
 }
 
 /// Whether bounds of this type can be compared with values.

@@ -2,11 +2,14 @@
 //!
 //! Only what surely keeps every wanted row is translated; `DataFusion` applies all filters again.
 
+use std::sync::Arc;
+
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use iceberg::Result;
 use iceberg::expr::{Predicate, Reference};
-use iceberg::spec::{Datum, PrimitiveType, Schema, Type};
+use iceberg::spec::{Datum, NestedFieldRef, PrimitiveType, Schema, SchemaRef, TableMetadata, Type};
 
 /// Values of an `IN` list beyond which it no longer tells files apart.
 const MAX_LIST: usize = 1_000;
@@ -17,6 +20,24 @@ pub(super) fn predicate(filters: &[Expr], schema: &Schema) -> Option<Predicate> 
         .iter()
         .filter_map(|filter| translate(filter, schema))
         .reduce(Predicate::and)
+}
+
+/// The columns by which files can be told apart: those that have had one type all along. Bounds and partitions of older
+/// files are of the narrower type, and the library takes values of two types to be neither more nor less nor the same.
+pub(super) fn comparable(metadata: &TableMetadata, columns: &SchemaRef) -> Result<SchemaRef> {
+    let was_another = |field: &NestedFieldRef| {
+        metadata.schemas_iter().any(|schema| {
+            let then = schema.field_by_id(field.id);
+            then.is_some_and(|then| then.field_type != field.field_type)
+        })
+    };
+    let fields = columns.as_struct().fields();
+    if !fields.iter().any(was_another) {
+        return Ok(Arc::clone(columns));
+    }
+    let fields = fields.iter().filter(|field| !was_another(field)).cloned();
+    let schema = Schema::builder().with_fields(fields).build()?;
+    Ok(Arc::new(schema))
 }
 
 /// Whether the reader may drop rows by the filters, too. Files older than a wider decimal type hold the narrower one,

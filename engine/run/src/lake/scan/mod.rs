@@ -23,7 +23,7 @@ use iceberg::spec::{DataContentType, SnapshotRef};
 use iceberg::table::Table;
 
 use self::exec::LakeExec;
-use self::filter::{exact_in_reader, predicate};
+use self::filter::{comparable, exact_in_reader, predicate};
 
 /// A table of the lake, as it was when it was loaded.
 #[derive(Debug)]
@@ -89,7 +89,9 @@ impl LakeScan {
         };
         let schema = &self.columns;
         let keep_in_reader = exact_in_reader(filters, schema);
-        if let Some(predicate) = predicate(filters, schema).filter(|_| !moved) {
+        let comparable = comparable(self.table.metadata(), schema)?;
+        let predicate = predicate(filters, &comparable).filter(|_| !moved);
+        if let Some(predicate) = predicate {
             scan = scan.with_filter(predicate);
         }
         let planned = scan.build()?.plan_files().await?;
@@ -186,9 +188,9 @@ impl TableProvider for LakeScan {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let schema = &self.columns;
+        let schema = comparable(self.table.metadata(), &self.columns).map_err(external)?;
         let support = |filter: &&Expr| {
-            if predicate(std::slice::from_ref(*filter), schema).is_some() {
+            if predicate(std::slice::from_ref(*filter), &schema).is_some() {
                 TableProviderFilterPushDown::Inexact
             } else {
                 TableProviderFilterPushDown::Unsupported
