@@ -42,6 +42,8 @@ pub enum Decided {
     Ran(RunReport),
     /// It had ended before.
     Before,
+    /// Somebody else is at a run of the pipeline.
+    Elsewhere,
 }
 
 /// The run that is to be carried out.
@@ -86,7 +88,7 @@ impl Engine {
     /// first. However this process ends, there is one run of the decision that ended, or it is still open.
     ///
     /// # Errors
-    /// As for [`Engine::run`]. After a `Conflict`, and where the run has committed a part, the decision stays open.
+    /// As for [`Engine::run`]. Where a run has committed a part, or was left behind, the decision stays open.
     pub async fn run_decided(
         &self,
         decision: &OpenDecision,
@@ -94,7 +96,11 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<Decided> {
         let pipeline = self.pipeline(&decision.pipeline)?;
-        let lock = self.state().await?.lock(&pipeline.id).await?;
+        let lock = match self.state().await?.lock(&pipeline.id).await {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(Decided::Elsewhere),
+            Err(error) => return Err(error),
+        };
         let done = Box::pin(self.decided(pipeline, decision, &progress, &cancel)).await;
         release(lock, &pipeline.id).await;
         done
@@ -121,9 +127,11 @@ impl Engine {
             let chosen = match self.chosen(pipeline, None, &cause, progress, cancel).await {
                 Ok(chosen) => chosen,
                 Err(error) => {
-                    // Nothing is in the log of runs that could tell of it.
-                    let what = format!("could not begin: {error}");
-                    state.close_decision(&pipeline.id, sequence, &what).await?;
+                    // Where nothing was left behind, nothing is in the log of runs that could tell of it.
+                    if state.unfinished(&pipeline.id).await?.is_none() {
+                        let what = format!("could not begin: {error}");
+                        state.close_decision(&pipeline.id, sequence, &what).await?;
+                    }
                     return Err(error);
                 }
             };

@@ -18,7 +18,7 @@ pub(super) struct Trigger {
 
 /// Pause a schedule: no run until it is resumed
 ///
-/// A run that goes on ends. It holds over restarts of the daemon, and new versions of the project.
+/// Runs that were decided before go on to their end, also those that wait. It holds over restarts of the daemon, and new versions of the project.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  lakewright pause medicine/visits")]
 pub(super) struct Pause {

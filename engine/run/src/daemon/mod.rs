@@ -22,11 +22,17 @@ use self::version::Version;
 use self::work::Work;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Settings;
-use crate::scheduler::due;
+use crate::scheduler::{dropped, due};
 use crate::state::Lease;
 
 /// How long the daemon rests between two looks at the clock and the state.
 const REST: Duration = Duration::from_millis(500);
+
+/// How long it rests at the most where looking fails again and again.
+const REST_AT_MOST: Duration = Duration::from_secs(30);
+
+/// How often it asks for the right to decide while another has it.
+const ASK: Duration = Duration::from_secs(2);
 
 /// How a daemon works.
 #[derive(Clone, Debug)]
@@ -51,6 +57,7 @@ pub struct Daemon {
     watch: Arc<dyn Watch>,
     version: Arc<Version>,
     looked: Instant,
+    asked: Option<Instant>,
     lease: Option<Lease>,
     work: Work,
 }
@@ -70,22 +77,29 @@ impl Daemon {
             watch,
             version: Arc::new(version),
             looked: Instant::now(),
+            asked: None,
             lease: None,
         }))
     }
 
     /// Works until it is asked to stop. What goes wrong meanwhile is told, and tried again.
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut rest = REST;
         while !stop.is_cancelled() {
-            if self.looked.elapsed() >= self.how.reload {
-                self.reload().await;
-            }
-            if let Err(error) = self.look().await {
-                self.watch.news(&News::Trouble(error));
+            let looked = tokio::select! {
+                () = stop.cancelled() => break,
+                looked = self.look_around() => looked,
+            };
+            match looked {
+                Ok(()) => rest = REST,
+                Err(error) => {
+                    rest = (rest * 2).min(REST_AT_MOST);
+                    self.watch.news(&News::Trouble(error));
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(REST) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = self.work.one_ended() => {}
             }
         }
@@ -94,11 +108,24 @@ impl Daemon {
         self.version.engine().close().await;
     }
 
+    async fn look_around(&mut self) -> Result<()> {
+        if self.looked.elapsed() >= self.how.reload {
+            self.reload().await;
+        }
+        self.look().await
+    }
+
     /// Puts the folder's project in place of the running one where it has changed and nothing is wrong with it.
     async fn reload(&mut self) {
         self.looked = Instant::now();
         match self.version.next(&self.how, self.watch.as_ref()).await {
-            Ok(Some(next)) => self.version = Arc::new(next),
+            Ok(Some(next)) => {
+                let state = |version: &Version| version.engine().project().state.clone();
+                if state(&next) != state(&self.version) && self.lease.take().is_some() {
+                    self.watch.news(&News::Leads(false));
+                }
+                self.version = Arc::new(next);
+            }
             Ok(None) => {}
             Err(error) => self.watch.news(&News::Trouble(error)),
         }
@@ -123,7 +150,11 @@ impl Daemon {
             let known = schedules.known.get(id);
             !schedule.after.is_empty() || self.version.may_be_due(id, schedule, known, now)
         });
-        let decisions = due(now, looked_at, &schedules);
+        let mut decisions = due(now, looked_at, &schedules);
+        if self.version.is_settled() {
+            let listed = self.version.scheduled().map(|(id, _)| id).collect();
+            decisions.extend(dropped(now, &listed, &schedules));
+        }
         if decisions.is_empty() {
             return Ok(());
         }
@@ -146,6 +177,10 @@ impl Daemon {
             self.lease = None;
             self.watch.news(&News::Leads(false));
         }
+        if self.asked.is_some_and(|asked| asked.elapsed() < ASK) {
+            return Ok(false);
+        }
+        self.asked = Some(Instant::now());
         self.lease = self.version.engine().state().await?.lead().await?;
         if self.lease.is_some() {
             self.watch.news(&News::Leads(true));

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use connectors::{Error, ErrorKind, Result};
 use spec::model::{PipelineId, Schedule};
+use tokio::time::Instant;
 
 use super::{DaemonSettings, News, Watch};
 use crate::engine::Engine;
 use crate::project::{Loaded, load_project};
 use crate::scheduler::{Known, next_due};
+
+/// How long a version is in force before anything is concluded from what it does not have.
+const SETTLED: Duration = Duration::from_mins(10);
 
 /// After so many decisions about a pipeline, when the clock makes it due next; `None`: never.
 type Next = (u32, Option<DateTime<Utc>>);
@@ -21,6 +26,10 @@ pub(super) struct Version {
     engine: Engine,
     /// The pipelines that others wait for.
     upstream: BTreeSet<PipelineId>,
+    /// Since when it is in force.
+    since: Instant,
+    /// What the last look saw: files that are written just now are another thing at the next.
+    seen: Mutex<Option<String>>,
     /// The last version that was looked at and has errors, so that each is told of once.
     refused: Mutex<Option<String>>,
     /// What was found out about when pipelines are due.
@@ -54,6 +63,14 @@ impl Version {
         watch: &dyn Watch,
     ) -> Result<Option<Self>> {
         let loaded = load(how).await?;
+        let seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(loaded.fingerprint.clone());
+        if loaded.fingerprint != self.fingerprint && seen.as_ref() != Some(&loaded.fingerprint) {
+            return Ok(None);
+        }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.fingerprint == self.fingerprint {
             *refused = None;
@@ -90,6 +107,8 @@ impl Version {
             fingerprint,
             engine,
             upstream,
+            since: Instant::now(),
+            seen: Mutex::default(),
             refused: Mutex::default(),
             next: Mutex::default(),
         }
@@ -126,6 +145,11 @@ impl Version {
     /// The engine that runs it.
     pub(super) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Whether it is in force for so long that what it does not have is gone, and not on its way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.since.elapsed() > SETTLED
     }
 
     /// The pipelines that others wait for.

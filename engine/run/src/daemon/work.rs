@@ -17,17 +17,14 @@ use super::{News, Watch};
 use crate::runner::Decided;
 use crate::state::OpenDecision;
 
-/// How long a decision rests whose pipeline somebody else is running.
+/// How long a pipeline rests that somebody else is running.
 const ELSEWHERE: Duration = Duration::from_secs(2);
-/// How long a decision rests whose run could not end; twice as long each time.
+/// How long a pipeline rests whose run could not end; twice as long each time.
 const AGAIN: Duration = Duration::from_secs(15);
 /// How long it rests at the most.
 const AGAIN_AT_MOST: Duration = Duration::from_mins(10);
 
-/// A decision, by its place.
-type Key = (PipelineId, u32);
-
-/// A decision that rests.
+/// A pipeline that rests.
 struct Rests {
     until: Instant,
     times: u32,
@@ -45,7 +42,7 @@ pub(super) struct Work {
     watch: Arc<dyn Watch>,
     tasks: JoinSet<Stopped>,
     busy: BTreeSet<PipelineId>,
-    resting: BTreeMap<Key, Rests>,
+    resting: BTreeMap<PipelineId, Rests>,
 }
 
 impl Work {
@@ -67,8 +64,8 @@ impl Work {
         open: Vec<OpenDecision>,
         leads: bool,
     ) -> Result<()> {
-        let still: BTreeSet<Key> = open.iter().map(key).collect();
-        self.resting.retain(|key, _| still.contains(key));
+        let still: BTreeSet<&PipelineId> = open.iter().map(|decision| &decision.pipeline).collect();
+        self.resting.retain(|id, _| still.contains(id));
         for decision in open {
             if self.tasks.len() >= self.at_once {
                 break;
@@ -83,7 +80,7 @@ impl Work {
                 .contains_key(&decision.pipeline)
             {
                 self.start(version, decision);
-            } else if leads {
+            } else if leads && version.is_settled() {
                 let state = version.engine().state().await?;
                 let why = "the project no longer has this pipeline";
                 state
@@ -95,16 +92,18 @@ impl Work {
     }
 
     fn rests(&self, decision: &OpenDecision) -> bool {
-        let rests = self.resting.get(&key(decision));
+        let rests = self.resting.get(&decision.pipeline);
         rests.is_some_and(|rests| rests.until > Instant::now())
     }
 
     fn start(&mut self, version: &Arc<Version>, decision: OpenDecision) {
-        self.watch.news(&News::Began {
-            pipeline: &decision.pipeline,
-            due: decision.due,
-            cause: &decision.cause,
-        });
+        if !self.resting.contains_key(&decision.pipeline) {
+            self.watch.news(&News::Began {
+                pipeline: &decision.pipeline,
+                due: decision.due,
+                cause: &decision.cause,
+            });
+        }
         self.busy.insert(decision.pipeline.clone());
         let (version, progress) = (Arc::clone(version), self.watch.progress(&decision.pipeline));
         self.tasks.spawn(async move {
@@ -133,29 +132,34 @@ impl Work {
     }
 
     fn stopped(&mut self, Stopped { decision, outcome }: Stopped) {
-        self.busy.remove(&decision.pipeline);
-        let outcome = outcome.map(|done| match done {
-            Decided::Ran(report) => Some(report),
-            Decided::Before => None,
-        });
-        let key = key(&decision);
-        if let Err(error) = &outcome {
-            let times = self.resting.get(&key).map_or(0, |rests| rests.times);
-            let rest = match error.kind() {
-                ErrorKind::Conflict => ELSEWHERE,
-                _ => AGAIN.saturating_mul(1 << times.min(10)).min(AGAIN_AT_MOST),
-            };
-            let rests = Rests {
-                until: Instant::now() + rest,
-                times: times.saturating_add(1),
-            };
-            // Where the decision is closed, the next look forgets it.
-            self.resting.insert(key, rests);
+        let pipeline = decision.pipeline;
+        self.busy.remove(&pipeline);
+        let times = self.resting.get(&pipeline).map_or(0, |rests| rests.times);
+        let outcome = match outcome {
+            Ok(Decided::Elsewhere) => {
+                self.rest(pipeline, ELSEWHERE, times);
+                return;
+            }
+            Ok(Decided::Ran(report)) => Ok(Some(report)),
+            Ok(Decided::Before) => Ok(None),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            let rest = AGAIN.saturating_mul(1 << times.min(10)).min(AGAIN_AT_MOST);
+            // Where nothing of it is open any more, the next look forgets it.
+            self.rest(pipeline.clone(), rest, times.saturating_add(1));
+        } else {
+            self.resting.remove(&pipeline);
         }
         self.watch.news(&News::Ended {
-            pipeline: &decision.pipeline,
+            pipeline: &pipeline,
             outcome: &outcome,
         });
+    }
+
+    fn rest(&mut self, pipeline: PipelineId, time: Duration, times: u32) {
+        let until = Instant::now() + time;
+        self.resting.insert(pipeline, Rests { until, times });
     }
 
     /// Waits for what goes on to end, for a while; what has not by then is left in the middle, as a crash would leave it.
@@ -178,8 +182,4 @@ impl Work {
             self.tasks.shutdown().await;
         }
     }
-}
-
-fn key(decision: &OpenDecision) -> Key {
-    (decision.pipeline.clone(), decision.sequence)
 }

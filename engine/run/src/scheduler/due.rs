@@ -1,5 +1,7 @@
 //! The scheduler's brain: what is to be decided now. Pure, so that years of schedule run in milliseconds in a test.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use spec::model::{Catchup, Overlap, PipelineId, Schedule};
@@ -39,6 +41,28 @@ pub fn due<'a>(
         one.decide(now, known);
     }
     decisions
+}
+
+/// What is to be decided of schedules that are no more: should they come back, no time in between counts.
+pub fn dropped(
+    now: DateTime<Utc>,
+    scheduled: &BTreeSet<&PipelineId>,
+    state: &Schedules,
+) -> Vec<Decision> {
+    let gone = state.known.iter().filter(|(id, known)| {
+        let last = known.last.as_ref();
+        !scheduled.contains(id) && last.is_some_and(|last| !last.rule.is_empty())
+    });
+    gone.map(|(id, known)| Decision {
+        pipeline: id.clone(),
+        sequence: known.decisions.saturating_add(1),
+        due: now,
+        verdict: Verdict::Adopted,
+        cause: "no schedule any more".to_owned(),
+        rule: String::new(),
+        seen: Published::new(),
+    })
+    .collect()
 }
 
 /// When the clock makes a pipeline due next, if this is the last time of the rule that was decided.

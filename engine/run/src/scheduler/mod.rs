@@ -8,4 +8,4 @@ mod decision;
 mod due;
 
 pub use decision::{Decision, Known, Last, NoVerdict, Published, Schedules, Verdict};
-pub use due::{due, next_due};
+pub use due::{dropped, due, next_due};

@@ -31,11 +31,15 @@ pub(super) const LAST: &str = "SELECT first.pipeline,
          WHERE pipeline = first.pipeline AND verdict IN ('adopted', 'run', 'skipped', 'missed'))
     WHERE first.sequence = 1";
 
-/// The decisions whose runs are still to come or to end, and whether one has begun; the oldest first.
+/// The decisions whose runs are still to come or to end, whether one has begun, and whether it has ended, which is
+/// written down a moment later; the oldest first.
 pub(super) const OPEN: &str = "SELECT pipeline, sequence, due, cause,
         EXISTS (SELECT 1 FROM run_event AS s
                 WHERE s.pipeline = decision.pipeline AND s.decision = decision.sequence
-                  AND NOT EXISTS (SELECT 1 FROM run_event AS e WHERE e.run = s.run AND e.kind = 'abandoned'))
+                  AND NOT EXISTS (SELECT 1 FROM run_event AS e WHERE e.run = s.run AND e.kind = 'abandoned')),
+        EXISTS (SELECT 1 FROM run_event AS s JOIN run_event AS e ON e.run = s.run
+                WHERE s.pipeline = decision.pipeline AND s.decision = decision.sequence
+                  AND e.kind IN ('succeeded', 'failed', 'cancelled'))
     FROM decision WHERE verdict IN ('run', 'requested') AND closed IS NULL
     ORDER BY due, pipeline, sequence";
 
@@ -69,6 +73,8 @@ pub struct OpenDecision {
     pub cause: String,
     /// Whether a run of it has begun.
     pub begun: bool,
+    /// Whether that has ended. Only closing it is left.
+    pub ended: bool,
 }
 
 /// A decision of the past.
@@ -92,7 +98,7 @@ pub(super) type LastRow = (
 );
 
 /// A row of [`OPEN`].
-pub(super) type OpenRow = (String, i64, String, String, bool);
+pub(super) type OpenRow = (String, i64, String, String, bool, bool);
 
 /// A row of [`NEWEST`].
 pub(super) type PastRow = (
@@ -128,7 +134,7 @@ pub(super) fn schedules(rows: Vec<LastRow>, open: &[OpenDecision]) -> Result<Sch
         };
         known.insert(id(&pipeline)?, one);
     }
-    for decision in open {
+    for decision in open.iter().filter(|decision| !decision.ended) {
         let one = known.entry(decision.pipeline.clone()).or_default();
         if decision.begun {
             one.running += 1;
@@ -144,13 +150,14 @@ pub(super) fn schedules(rows: Vec<LastRow>, open: &[OpenDecision]) -> Result<Sch
 
 /// The decisions whose runs are still to come or to end.
 pub(super) fn open(rows: Vec<OpenRow>) -> Result<Vec<OpenDecision>> {
-    let one = |(pipeline, sequence, due, cause, begun): OpenRow| {
+    let one = |(pipeline, sequence, due, cause, begun, ended): OpenRow| {
         Ok(OpenDecision {
             pipeline: id(&pipeline)?,
             sequence: place(sequence)?,
             due: time(&due)?,
             cause,
             begun,
+            ended,
         })
     };
     rows.into_iter().map(one).collect()

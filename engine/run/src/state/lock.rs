@@ -20,6 +20,9 @@ const TRIES: u32 = 5;
 /// The wait in between.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a server may take to say that a session is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who holds an advisory lock is on record; the two halves of the key stand apart.
 const IS_HELD: &str = "SELECT EXISTS (
     SELECT 1 FROM pg_locks
@@ -112,7 +115,10 @@ impl Lease {
     pub async fn holds(&mut self) -> bool {
         match &mut self.0 {
             Held::File(_) => true,
-            Held::Session(session) => session.ping().await.is_ok(),
+            Held::Session(session) => {
+                let answer = tokio::time::timeout(PATIENCE, session.ping()).await;
+                answer.is_ok_and(|answer| answer.is_ok())
+            }
         }
     }
 }
