@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{ConnectOptions as _, Connection as _, FromRow};
+use sqlx::{ConnectOptions as _, Connection as _, FromRow, SqlitePool};
 
 /// How long an answer waits for a process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,6 +60,29 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Closes all connections to a file, so that nothing is left beside it. Two that close at the same moment each take the
+/// other for one that stays, and leave the write-ahead log to it: then one more comes and goes alone.
+pub(crate) async fn close(pool: &SqlitePool, path: &Path) {
+    pool.close().await;
+    if !tokio::fs::try_exists(beside(path, "-wal"))
+        .await
+        .unwrap_or(false)
+    {
+        return;
+    }
+    let last = async {
+        let mut last = options(path).connect().await?;
+        sqlx::query("SELECT count(*) FROM sqlite_master")
+            .execute(&mut last)
+            .await?;
+        last.close().await
+    };
+    if let Err(error) = last.await {
+        // Another process reads the log where it is: nothing is lost.
+        tracing::debug!(%error, "a write-ahead log was left beside its database");
+    }
 }
 
 /// The rows that answer a question; none where there is no file or no such table.

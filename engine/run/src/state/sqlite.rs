@@ -305,7 +305,7 @@ impl StateStore for SqliteStore {
 
     async fn close(&self) {
         if let Some(pool) = self.pool.get() {
-            pool.close().await;
+            sqlite_file::close(pool, &self.path).await;
         }
     }
 }

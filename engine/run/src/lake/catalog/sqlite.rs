@@ -213,7 +213,7 @@ impl Pointers for SqlitePointers {
 
     async fn close(&self) {
         if let Some(pool) = self.pool.get() {
-            pool.close().await;
+            sqlite_file::close(pool, &self.path).await;
         }
     }
 }
