@@ -38,10 +38,16 @@ struct Daemon(Child);
 
 impl Daemon {
     fn start(scene: &Scene) -> Self {
+        Self::start_with(scene, "200ms", "")
+    }
+
+    /// One that looks at the folder so often, and to which this goes wrong.
+    fn start_with(scene: &Scene, reload: &str, failpoints: &str) -> Self {
         let log = scene.path().join("daemon.log");
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = services::lakewright()
-            .args(["daemon", "--reload", "200ms", "--grace", "20s"])
+            .args(["daemon", "--reload", reload, "--grace", "20s"])
+            .env("LAKEWRIGHT_FAILPOINTS", failpoints)
             .current_dir(scene.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -296,4 +302,39 @@ fn a_run_that_fails_is_told_and_the_next_time_is_another_run() {
         outcome.contains("failed") || outcome.contains("could not begin"),
         "{outcome}"
     );
+}
+
+#[test]
+fn a_run_that_has_ended_is_no_reason_to_leave_a_time_out() {
+    let scene = project(&[("p", "{ cron: '* * * * * *', overlap: skip }")]);
+    // It dies when the end of the run is in the log, and before the decision is closed.
+    let mut daemon = Daemon::start_with(&scene, "200ms", "state.ended.after=kill");
+    assert!(!daemon.0.wait().unwrap().success());
+    let before = decisions(&scene, "p").len();
+    std::thread::sleep(Duration::from_millis(1_100));
+    let daemon = Daemon::start(&scene);
+    until(&scene, "decided", || decisions(&scene, "p").len() > before);
+    drain(&scene, &["p"]);
+    daemon.stop();
+    assert_eq!(decisions(&scene, "p")[before]["verdict"], "run");
+    assert_each_once(&scene, "p");
+}
+
+#[test]
+fn a_request_for_a_pipeline_that_the_daemon_does_not_know_yet_waits_for_it() {
+    let scene = project(&[("p", EACH_SECOND)]);
+    let daemon = Daemon::start_with(&scene, "1h", "");
+    until(&scene, "run", || succeeded(&scene, "p") > 0);
+    scene.write(
+        "pipelines/new.yaml",
+        &pipeline("new", "{ cron: '0 0 1 1 *' }"),
+    );
+    scene.good(&["trigger", "d/new"]);
+    let before = succeeded(&scene, "p");
+    until(&scene, "looked", || succeeded(&scene, "p") > before + 1);
+    assert_eq!(decisions(&scene, "new")[0]["outcome"], Value::Null);
+    daemon.stop();
+    let daemon = Daemon::start(&scene);
+    until(&scene, "run", || succeeded(&scene, "new") == 1);
+    daemon.stop();
 }

@@ -158,11 +158,8 @@ impl Daemon {
         if decisions.is_empty() {
             return Ok(());
         }
-        if state.decide(&decisions, now).await? < decisions.len() {
-            // Another daemon, or a command, was quicker: the next look sees what it has decided.
-            tracing::debug!("somebody else has decided meanwhile");
-        }
-        for decision in &decisions {
+        // Where another daemon or a command was quicker, the next look sees what that has decided.
+        for decision in state.decide(&decisions, now).await? {
             self.watch.news(&News::Decided(decision));
         }
         Ok(())

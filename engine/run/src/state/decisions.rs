@@ -86,6 +86,31 @@ pub struct PastDecision {
     pub closed: Option<String>,
 }
 
+/// Who of several decisions got the place that it wanted. Once one about a pipeline has not, none after it does: it was
+/// decided from a state that is no more.
+#[derive(Default)]
+pub(super) struct Places<'a> {
+    taken: Option<&'a PipelineId>,
+    /// Those that did.
+    pub(super) got: Vec<&'a Decision>,
+}
+
+impl<'a> Places<'a> {
+    /// Whether one before it about the same pipeline has not got its place.
+    pub(super) fn are_taken(&self, decision: &Decision) -> bool {
+        self.taken == Some(&decision.pipeline)
+    }
+
+    /// Notes whether it got its place.
+    pub(super) fn note(&mut self, decision: &'a Decision, got: bool) {
+        if got {
+            self.got.push(decision);
+        } else {
+            self.taken = Some(&decision.pipeline);
+        }
+    }
+}
+
 /// A row of [`LAST`].
 pub(super) type LastRow = (
     String,

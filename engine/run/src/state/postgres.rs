@@ -15,6 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
+use super::decisions::Places;
 use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
@@ -210,11 +211,15 @@ impl StateStore for PostgresStore {
         lock::is_held_in_session(&self.pool, pipeline).await
     }
 
-    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize> {
+    async fn decide<'a>(
+        &self,
+        decisions: &'a [Decision],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<&'a Decision>> {
         let mut transaction = self.writable().await?.begin().await.map_err(fault::of)?;
-        let (mut written, mut taken) = (0, None);
+        let mut places = Places::default();
         for decision in decisions {
-            if taken == Some(&decision.pipeline) {
+            if places.are_taken(decision) {
                 continue;
             }
             let added = sqlx::query(decisions::INSERT)
@@ -229,14 +234,10 @@ impl StateStore for PostgresStore {
                 .execute(&mut *transaction)
                 .await
                 .map_err(fault::of)?;
-            if added.rows_affected() == 0 {
-                taken = Some(&decision.pipeline);
-            } else {
-                written += 1;
-            }
+            places.note(decision, added.rows_affected() > 0);
         }
         transaction.commit().await.map_err(fault::of)?;
-        Ok(written)
+        Ok(places.got)
     }
 
     async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {

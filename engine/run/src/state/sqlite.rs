@@ -19,6 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{Arguments as _, FromRow, SqlitePool};
 use tokio::sync::{OnceCell, RwLock};
 
+use super::decisions::Places;
 use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
@@ -225,11 +226,15 @@ impl StateStore for SqliteStore {
         lock::is_held_in_folder(&self.path, pipeline)
     }
 
-    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize> {
+    async fn decide<'a>(
+        &self,
+        decisions: &'a [Decision],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<&'a Decision>> {
         let mut transaction = self.pool().await?.begin().await.map_err(fault::of)?;
-        let (mut written, mut taken) = (0, None);
+        let mut places = Places::default();
         for decision in decisions {
-            if taken == Some(&decision.pipeline) {
+            if places.are_taken(decision) {
                 continue;
             }
             let added = sqlx::query(decisions::INSERT)
@@ -244,14 +249,10 @@ impl StateStore for SqliteStore {
                 .execute(&mut *transaction)
                 .await
                 .map_err(fault::of)?;
-            if added.rows_affected() == 0 {
-                taken = Some(&decision.pipeline);
-            } else {
-                written += 1;
-            }
+            places.note(decision, added.rows_affected() > 0);
         }
         transaction.commit().await.map_err(fault::of)?;
-        Ok(written)
+        Ok(places.got)
     }
 
     async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {

@@ -44,9 +44,13 @@ pub trait StateStore: Send + Sync {
     /// Whether somebody has the pipeline's lock. To look keeps nobody from taking it.
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool>;
 
-    /// Writes decisions down, in the order given, and answers how many. Where the place of one is taken, somebody else has
+    /// Writes decisions down, in the order given, and answers those that were. Where the place of one is taken, somebody else has
     /// decided meanwhile: that one and those after it about the same pipeline are left out.
-    async fn decide(&self, decisions: &[Decision], now: DateTime<Utc>) -> Result<usize>;
+    async fn decide<'a>(
+        &self,
+        decisions: &'a [Decision],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<&'a Decision>>;
 
     /// What is known of all schedules; of publications, those of the pipelines in `after`.
     async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules>;
