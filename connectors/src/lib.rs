@@ -3,16 +3,21 @@
 //! One file or folder per system, all of the same shape, listed in [`registry`]. Knows Arrow and the systems; knows
 //! nothing of specs, DataFusion, Iceberg or the engine.
 
+mod background;
+mod builders;
 mod column_type;
 mod columns;
 pub mod conformance;
 mod contract;
+mod duration;
 mod error;
 mod files;
 mod memory;
 mod postgres;
+mod ranges;
 pub mod registry;
 mod secret;
+mod sql_server;
 mod value;
 pub mod wrap;
 

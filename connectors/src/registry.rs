@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::memory::Memory;
 use crate::postgres::Postgres;
+use crate::sql_server::SqlServer;
 
 /// Every connector, sorted by kind.
 static CONNECTORS: &[&dyn AnyConnector] = &[
@@ -18,6 +19,7 @@ static CONNECTORS: &[&dyn AnyConnector] = &[
     &Erased::<files::Minio>::new(),
     &Erased::<Postgres>::new(),
     &Erased::<files::S3>::new(),
+    &Erased::<SqlServer>::new(),
 ];
 
 /// All connectors, sorted by kind.

@@ -59,6 +59,7 @@ mod schemas;
 mod secrets;
 mod services;
 mod sql_errors;
+mod sql_server;
 mod state;
 mod states;
 mod tidy;

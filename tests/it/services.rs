@@ -57,6 +57,12 @@ pub(crate) fn postgres() -> Option<String> {
     variable("LAKEWRIGHT_TEST_POSTGRES")
 }
 
+/// A SQL Server to be tested against in place of the test server, as `sqlserver://USER:PASSWORD@HOST:PORT`: the user may make
+/// databases.
+pub(crate) fn sql_server() -> Option<String> {
+    told("LAKEWRIGHT_TEST_SQL_SERVER")
+}
+
 /// The authority that signed the certificate of [`postgres`], for `localhost` and `127.0.0.1`.
 pub(crate) fn postgres_ca() -> Option<PathBuf> {
     variable("LAKEWRIGHT_TEST_POSTGRES_CA").map(PathBuf::from)
@@ -126,12 +132,17 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// A number that changes how long or how a test runs; nothing needs it.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    told(name)?.parse().ok()
+}
+
+/// What a variable says that nothing needs.
 #[allow(
     clippy::disallowed_methods,
     reason = "tests are told how to run by variables"
 )]
-pub(crate) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+fn told(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Random, for names and seeds: each test is a process of its own, so that a counter would not do.

@@ -6,20 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
 use super::sql;
-use crate::contract::SplitBy;
+use crate::ranges::Unmeasure;
 use crate::value::Literal;
-
-/// About how much of a table a split holds, in bytes.
-const SPLIT_BYTES: u64 = 128 * 1024 * 1024;
-/// A table of at least this many bytes gives every session something to do.
-const WORTH_CUTTING: u64 = 32 * 1024 * 1024;
-/// About how many rows of a query a split holds.
-const SPLIT_ROWS: u64 = 1_000_000;
-/// The most splits of one read.
-const MAX_SPLITS: u64 = 1000;
-
-/// Turns an integer that stands for a value of a column into that value.
-pub(super) type Unmeasure = fn(i64) -> Option<Literal>;
 
 /// A part of a relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,22 +63,6 @@ impl Cut {
     }
 }
 
-/// How many parts a table of this size has.
-pub(super) fn parts(bytes: u64, rows: Option<u64>, by: &SplitBy, sessions: usize) -> u64 {
-    let wanted = match (by.target_rows, rows) {
-        (Some(target), Some(rows)) => rows.div_ceil(target.max(1)),
-        _ if bytes >= WORTH_CUTTING => bytes.div_ceil(SPLIT_BYTES).max(sessions as u64),
-        _ => 1,
-    };
-    wanted.clamp(1, MAX_SPLITS)
-}
-
-/// How many parts the answer of a query has.
-pub(super) fn query_parts(rows: u64, by: &SplitBy) -> u64 {
-    rows.div_ceil(by.target_rows.unwrap_or(SPLIT_ROWS).max(1))
-        .clamp(1, MAX_SPLITS)
-}
-
 /// A table cut by its pages.
 pub(super) fn pages(pages: u64, parts: u64) -> Vec<Cut> {
     let parts = parts.min(pages).max(1);
@@ -114,36 +86,18 @@ pub(super) fn ranges(
     parts: u64,
     literal: Unmeasure,
 ) -> Vec<Cut> {
-    let (low, high) = (i128::from(lowest), i128::from(highest));
-    let parts = i128::from(parts).min(high - low + 1).max(1);
-    let mut edges = Vec::new();
-    for i in 1..parts {
-        let edge = low + (high - low + 1) * i / parts;
-        match i64::try_from(edge).ok().and_then(literal) {
-            Some(edge) => edges.push(edge),
-            None => return vec![Cut::All],
-        }
-    }
-    if edges.is_empty() {
+    let ranges = crate::ranges::between(lowest, highest, parts, literal);
+    if ranges.len() < 2 {
         return vec![Cut::All];
     }
-    let mut cuts = Vec::with_capacity(edges.len() + 1);
-    let mut from = None;
-    for edge in edges {
-        let to = Some(edge);
-        cuts.push(Cut::Range {
+    ranges
+        .into_iter()
+        .map(|(from, to)| Cut::Range {
             column: column.to_owned(),
             from,
-            to: to.clone(),
-        });
-        from = to;
-    }
-    cuts.push(Cut::Range {
-        column: column.to_owned(),
-        from,
-        to: None,
-    });
-    cuts
+            to,
+        })
+        .collect()
 }
 
 /// How the bounds of a column are asked for as integers, and how an integer becomes a value of it again; `None` where
@@ -217,19 +171,5 @@ mod tests {
             ranges("id", 1, 3, 9, |value| Some(Literal::Int(value))).len(),
             3
         );
-    }
-
-    #[test]
-    fn small_tables_stay_whole() {
-        let by = SplitBy::default();
-        assert_eq!(parts(1024, Some(10), &by, 4), 1);
-        assert_eq!(parts(40 << 20, None, &by, 4), 4);
-        assert_eq!(parts(1 << 30, None, &by, 4), 8);
-        assert_eq!(parts(u64::MAX, None, &by, 4), 1000);
-        let by = SplitBy {
-            column: None,
-            target_rows: Some(10),
-        };
-        assert_eq!(parts(1024, Some(25), &by, 4), 3);
     }
 }

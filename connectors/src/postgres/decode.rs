@@ -8,15 +8,16 @@ use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array,
     FixedSizeBinaryArray, Int64Array, ListArray, NullBufferBuilder, PrimitiveArray, StringArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int32Type, Time64MicrosecondType,
+    Date32Type, Float32Type, Float64Type, Int32Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 
 use super::kind::Kind;
 use super::numeric;
+use crate::builders::{Bytes, Full, primitive, take};
 
 /// Microseconds from 1970 to 2000, where the server begins to count.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -39,6 +40,12 @@ pub(super) enum Reject {
     /// `24:00:00`, which the server has and no other clock.
     EndOfDay,
     ManyDimensions,
+}
+
+impl From<Full> for Reject {
+    fn from(_: Full) -> Self {
+        Self::TooLarge
+    }
 }
 
 /// A column being filled.
@@ -75,41 +82,6 @@ enum Values {
         element: Box<Decoder>,
         kind: Kind,
     },
-}
-
-/// Values of different lengths, end to end.
-struct Bytes {
-    offsets: Vec<i32>,
-    data: Vec<u8>,
-}
-
-impl Bytes {
-    fn new(rows: usize) -> Self {
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(0);
-        Self {
-            offsets,
-            data: Vec::with_capacity(rows * 8),
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, value: &[u8]) -> Result<(), Reject> {
-        self.data.extend_from_slice(value);
-        self.end()
-    }
-
-    #[inline]
-    fn end(&mut self) -> Result<(), Reject> {
-        self.offsets
-            .push(i32::try_from(self.data.len()).map_err(|_| Reject::TooLarge)?);
-        Ok(())
-    }
-
-    fn take(&mut self, rows: usize) -> (OffsetBuffer<i32>, Buffer) {
-        let taken = std::mem::replace(self, Self::new(rows));
-        (OffsetBuffer::new(taken.offsets.into()), taken.data.into())
-    }
 }
 
 impl Decoder {
@@ -281,21 +253,6 @@ impl Decoder {
             }
         })
     }
-}
-
-fn take<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>, rows: usize) -> ScalarBuffer<T> {
-    std::mem::replace(values, Vec::with_capacity(rows)).into()
-}
-
-fn primitive<T: ArrowPrimitiveType>(
-    values: &mut Vec<T::Native>,
-    nulls: Option<NullBuffer>,
-    rows: usize,
-) -> Result<ArrayRef, ArrowError> {
-    Ok(Arc::new(PrimitiveArray::<T>::try_new(
-        take(values, rows),
-        nulls,
-    )?))
 }
 
 #[inline]

@@ -41,7 +41,8 @@ use crate::contract::{
     Capability, Connection, Connector, Incremental, Opening, Sink, SinkCapability, Source,
     SourceCapability,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::duration;
+use crate::error::Result;
 use crate::secret::SecretRef;
 
 /// PostgreSQL 10 and later.
@@ -143,7 +144,8 @@ impl Connector for Postgres {
     async fn open(options: Options, opening: Opening<'_>) -> Result<Box<dyn Connection>> {
         let mut settings = Vec::new();
         if let Some(text) = &options.statement_timeout {
-            settings.push(("statement_timeout", milliseconds(text)?.to_string()));
+            let limit = duration::parse("statement_timeout", text)?;
+            settings.push(("statement_timeout", limit.as_millis().to_string()));
         }
         let tls = encryption(
             options.tls,
@@ -189,30 +191,6 @@ fn encryption(tls: Tls, ca_file: Option<&Path>) -> Result<Option<Arc<rustls::Cli
     }
 }
 
-fn milliseconds(text: &str) -> Result<u64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let parsed = text.split_at_checked(digits).and_then(|(number, unit)| {
-        let unit = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(unit)
-    });
-    // The server keeps the setting in 31 bits.
-    parsed
-        .filter(|value| *value <= i32::MAX.unsigned_abs().into())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                format!("`{text}` is not a `statement_timeout`"),
-            )
-            .help("write a number with a unit: `500ms`, `30s`, `5m`, `2h`")
-        })
-}
-
 /// One server, logged in to.
 struct PostgresConnection {
     source: PostgresSource,
@@ -241,15 +219,6 @@ impl Connection for PostgresConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(milliseconds("30s").ok(), Some(30_000));
-        assert_eq!(milliseconds("2h").ok(), Some(7_200_000));
-        for wrong in ["", "30", "s", "-1s", "9999999h", "1d"] {
-            assert!(milliseconds(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn options_are_strict() {

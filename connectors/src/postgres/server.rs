@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::auth::Login;
-use super::cancel::Cancellations;
 use super::failure::is_full;
 use super::sql;
 use super::transport::Endpoint;
 use super::wire::Session;
+use crate::background::Cancellations;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is waited before a server that has no session free is asked again, each time it is: one that was just closed

@@ -18,6 +18,7 @@ use super::watermark;
 use super::wire::Session;
 use crate::contract::{BatchStream, Read, Scan, Source, Split};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ranges;
 use crate::value::Watermark;
 
 /// A limit up to this many rows is read in one piece.
@@ -160,7 +161,7 @@ async fn cuts(
         Relation::Table { .. } => catalog::heap(holder, relation).await?,
         Relation::Query(_) => catalog::Heap::default(),
     };
-    let parts = cut::parts(
+    let parts = ranges::parts(
         heap.pages * heap.page_size,
         heap.rows,
         &read.splits,
@@ -187,7 +188,7 @@ async fn cuts(
             let bounds = rows.first().map(Vec::as_slice).unwrap_or_default();
             let number = |i: usize| bounds.get(i)?.as_deref()?.parse::<i64>().ok();
             let counted = number(2).and_then(|rows| u64::try_from(rows).ok());
-            let parts = counted.map_or(parts, |rows| cut::query_parts(rows, &read.splits));
+            let parts = counted.map_or(parts, |rows| ranges::query_parts(rows, &read.splits));
             let cuts = match (number(0), number(1)) {
                 (Some(lowest), Some(highest)) => cut::ranges(name, lowest, highest, parts, literal),
                 _ => vec![Cut::All],

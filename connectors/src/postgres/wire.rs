@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
 use super::auth::{self, Login};
-use super::cancel::{Cancellation, Cancellations};
+use super::cancel::Cancellation;
 use super::failure::{lost, protocol, server_error};
 use super::transport::{Endpoint, Transport};
+use crate::background::Cancellations;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much is asked of the socket at once, in bytes.
@@ -293,11 +294,12 @@ impl Session {
     pub(super) fn stop(&mut self) {
         if let (true, Some((process, secret))) = (self.busy, self.key) {
             self.busy = false;
-            self.cancellations.request(Cancellation {
+            let cancellation = Cancellation {
                 endpoint: Arc::clone(&self.endpoint),
                 process,
                 secret,
-            });
+            };
+            self.cancellations.request(cancellation.request());
         }
     }
 }

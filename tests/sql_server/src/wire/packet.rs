@@ -107,6 +107,8 @@ pub(crate) struct PacketWriter {
     spid: u16,
     /// Waited before each packet.
     pub(crate) delay: Duration,
+    /// Nothing is sent any more.
+    closed: bool,
 }
 
 impl PacketWriter {
@@ -118,6 +120,7 @@ impl PacketWriter {
             number: 0,
             spid,
             delay: Duration::ZERO,
+            closed: false,
         }
     }
 
@@ -159,10 +162,14 @@ impl PacketWriter {
         let rest = std::mem::take(&mut self.buffer);
         let part = rest.len() / 2;
         self.send(rest.get(..part).unwrap_or_default(), 0).await?;
-        self.stream.flush().await.map_err(|error| broken(&error))
+        self.closed = true;
+        self.stream.shutdown().await.map_err(|error| broken(&error))
     }
 
     async fn send(&mut self, body: &[u8], status: u8) -> Result<()> {
+        if self.closed {
+            return Err(broken(&io::ErrorKind::BrokenPipe.into()));
+        }
         if !self.delay.is_zero() {
             self.stream.flush().await.map_err(|error| broken(&error))?;
             tokio::time::sleep(self.delay).await;
