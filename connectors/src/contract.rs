@@ -32,11 +32,17 @@ pub struct Capability {
 
 /// What a source can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing that a source can do or not, apart from the others"
+)]
 pub struct SourceCapability {
     /// It reads the answer of a query (`query:`), not only tables.
     pub queries: bool,
     /// It uses a [`Predicate`] to read less.
     pub predicates: bool,
+    /// It knows which rows of a table changed, deleted ones too ([`Window::changes`]).
+    pub changes: bool,
     /// How it reads only what is new.
     pub incremental: Incremental,
     /// Every split that is read holds one of the connection's sessions, of which there are few.
@@ -173,6 +179,11 @@ pub struct SplitBy {
 /// The part of a source that is new: `after < watermark <= until`, or `after <= watermark <= until`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
+    /// The rows are those that changed after the version `after`, each key once, as the source has it at the moment of the
+    /// read, which is not before `until`: what changed in between comes again with the next window. All rows where there
+    /// is no `after`. Beside its columns a row has [`CHANGE`] and [`VERSION`], which is `column`; of a deleted row all but
+    /// these and the key are NULL.
+    pub changes: bool,
     /// The watermark column; `None` where files are the watermark.
     pub column: Option<String>,
     /// Where the last read ended; `None` on the first.
@@ -184,6 +195,13 @@ pub struct Window {
     /// What becomes of rows whose watermark is NULL.
     pub nulls: Nulls,
 }
+
+/// The column of a changed row that says what became of it: `insert`, `update` or [`DELETE`].
+pub const CHANGE: &str = "_change";
+/// The column of a changed row with the version of its change, a number that grows.
+pub const VERSION: &str = "_version";
+/// What [`CHANGE`] says of a row that is gone.
+pub const DELETE: &str = "delete";
 
 /// What becomes of rows whose watermark is NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -249,6 +249,7 @@ async fn failure_of(source: &dyn Source, read: &Read) -> Option<ErrorKind> {
 
 async fn windows(source: &dyn Source, case: &SourceCase, known: &WindowCase) -> Result<()> {
     let window = |inclusive, nulls| Window {
+        changes: false,
         column: Some(known.column.clone()),
         after: Some(known.after.clone()),
         inclusive,

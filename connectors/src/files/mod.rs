@@ -49,6 +49,7 @@ use place::Place;
 /// What every connector of files can do.
 const CAPABILITY: Capability = Capability {
     source: Some(SourceCapability {
+        changes: false,
         sessions: false,
         queries: false,
         predicates: false,

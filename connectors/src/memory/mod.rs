@@ -58,6 +58,7 @@ impl Connector for Memory {
     const KIND: &'static str = "memory";
     const CAPABILITY: Capability = Capability {
         source: Some(SourceCapability {
+            changes: false,
             sessions: false,
             queries: false,
             predicates: false,

@@ -125,6 +125,7 @@ impl Connector for Postgres {
     const KIND: &'static str = "postgres";
     const CAPABILITY: Capability = Capability {
         source: Some(SourceCapability {
+            changes: false,
             sessions: true,
             queries: true,
             predicates: true,

@@ -182,6 +182,7 @@ mod tests {
     fn window(after: Option<i64>, until: Option<i64>, inclusive: bool, nulls: Nulls) -> Window {
         let value = |value| Watermark::Value(Literal::Int(value));
         Window {
+            changes: false,
             column: Some("wm".to_owned()),
             after: after.map(value),
             until: until.map(value),

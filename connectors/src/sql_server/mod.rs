@@ -4,6 +4,7 @@
 //! and `decode` drive. Knows nothing of pipelines.
 
 mod catalog;
+mod changes;
 mod cut;
 mod decode;
 mod failure;
@@ -159,6 +160,7 @@ impl Connector for SqlServer {
     const KIND: &'static str = "sql_server";
     const CAPABILITY: Capability = Capability {
         source: Some(SourceCapability {
+            changes: true,
             sessions: true,
             queries: true,
             predicates: true,

@@ -11,6 +11,7 @@ use futures::stream;
 
 use super::ReadOptions;
 use super::catalog::{self, Column, Table};
+use super::changes::{self, Changes};
 use super::cut::{self, Cut, Measure};
 use super::decode::Rows;
 use super::kind::{AllowLossy, Kind};
@@ -46,6 +47,9 @@ impl Source for SqlServerSource {
         let relation = Relation::new(&read.from)?;
         let allowed = allowed(read)?;
         let mut session = self.server.session().await?;
+        if read.window.as_ref().is_some_and(|window| window.changes) {
+            return changes::current(&mut session).await.map(Some);
+        }
         let columns = catalog::columns(&mut session, &relation)
             .await
             .map_err(|error| about(error, &relation))?;
@@ -74,26 +78,38 @@ impl SqlServerSource {
         let readers = catalog::readers(&mut session, relation).await?;
         let guard = Guard::of(readers, self.unguarded)?;
         guard.begin(&mut session).await?;
-        let all = catalog::columns(&mut session, relation).await?;
+        let mut all = catalog::columns(&mut session, relation).await?;
+        let table = catalog::table(&mut session, relation).await?;
+        let changes = match &read.window {
+            Some(window) if window.changes => {
+                Some(Changes::new(&mut session, guard, relation, &table, window).await?)
+            }
+            _ => None,
+        };
+        if let Some(changes) = &changes {
+            all = changes.columns(all);
+        }
         let columns = projected(&all, read.columns.as_deref())?;
         let schema = catalog::schema(&columns, &allowed)?;
 
         let mut conditions = Vec::new();
-        if let Some(window) = &read.window {
+        if let (Some(window), None) = (&read.window, &changes) {
             let name = window.column.as_deref().ok_or_else(watermark::no_column)?;
             let column = column(&all, name)?;
             watermark::refuse_nulls(&mut session, relation, column, window).await?;
             conditions.push(watermark::condition(column, window)?);
         }
+        // A predicate on a changed row would have to hold of what it was as well.
         let predicate = read
             .predicate
             .as_ref()
+            .filter(|_| changes.is_none())
             .and_then(|predicate| sql::condition(predicate, &all));
         conditions.extend(predicate.clone());
 
-        let table = catalog::table(&mut session, relation).await?;
-        let whole =
-            guard != Guard::Snapshot || read.limit.is_some_and(|limit| limit <= SMALL_LIMIT);
+        let whole = guard != Guard::Snapshot
+            || changes.as_ref().is_some_and(|changes| !changes.whole())
+            || read.limit.is_some_and(|limit| limit <= SMALL_LIMIT);
         let (mut cuts, by) = if whole {
             (vec![Cut::All], None)
         } else {
@@ -118,6 +134,7 @@ impl SqlServerSource {
             schema,
             select: Select {
                 relation: relation.clone(),
+                changes,
                 columns,
                 conditions,
                 limit: read.limit,
@@ -279,6 +296,7 @@ async fn counted(session: &mut Session, relation: &Relation) -> Result<u64> {
 /// What is asked for, but for the part.
 struct Select {
     relation: Relation,
+    changes: Option<Changes>,
     columns: Vec<Column>,
     conditions: Vec<String>,
     limit: Option<u64>,
@@ -286,10 +304,10 @@ struct Select {
 
 impl Select {
     fn as_sql(&self, part: Option<String>, moved: Option<String>) -> String {
-        let selected = self
-            .columns
-            .iter()
-            .map(|column| sql::identifier(&column.name));
+        let selected = self.columns.iter().map(|column| match &self.changes {
+            Some(changes) => changes.selected(&column.name),
+            None => sql::identifier(&column.name),
+        });
         let mut selected = selected.collect::<Vec<_>>().join(", ");
         if selected.is_empty() {
             // Rows without columns are counted by a column that nobody sees.
@@ -299,7 +317,11 @@ impl Select {
             .limit
             .map(|limit| format!("TOP ({limit}) "))
             .unwrap_or_default();
-        let (with, from) = (self.relation.prefix(), self.relation.as_sql());
+        let from = match &self.changes {
+            Some(changes) => changes.from(),
+            None => self.relation.as_sql(),
+        };
+        let with = self.relation.prefix();
         let mut select = format!("{with}SELECT {top}{selected} FROM {from}");
         let conditions: Vec<_> = self
             .conditions
@@ -348,7 +370,11 @@ impl Scan for SqlServerScan {
             .as_ref()
             .map(|sql| format!(", where {sql}"))
             .unwrap_or_default();
-        format!("{cut}, {}{predicate}", self.moment.describe())
+        let changes = self.select.changes.as_ref();
+        let what = changes
+            .map(|changes| format!("{}, ", changes.describe()))
+            .unwrap_or_default();
+        format!("{what}{cut}, {}{predicate}", self.moment.describe())
     }
 
     async fn read(&self, split: &Split) -> Result<BatchStream> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use connectors::{Error, ErrorKind, Read, Result, Source};
+use connectors::{CHANGE, Error, ErrorKind, Read, Result, Source, VERSION};
 use datafusion::datasource::empty::EmptyTable;
 use spec::graph::Graph;
 use spec::model::{
@@ -235,9 +235,17 @@ impl Survey<'_> {
             return;
         };
         let there = scan.schema();
-        self.named(step, Word::Columns, &extract.columns, &there);
+        // Which columns tell of a change only a read of changes knows.
+        let changes = matches!(&extract.mode, ExtractMode::Incremental(by) if by.changes);
+        let columns = extract.columns.iter().cloned();
+        let columns: Vec<String> = columns
+            .filter(|name| !(changes && [CHANGE, VERSION].contains(&name.as_str())))
+            .collect();
+        self.named(step, Word::Columns, &columns, &there);
         self.named(step, Word::SplitsBy, extract.splits.by.as_slice(), &there);
-        if let ExtractMode::Incremental(by) = &extract.mode {
+        if let ExtractMode::Incremental(by) = &extract.mode
+            && !changes
+        {
             self.named(step, Word::Watermark, by.column.as_slice(), &there);
             self.named(step, Word::Key, &by.key, &there);
         }

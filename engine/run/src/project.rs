@@ -168,6 +168,7 @@ impl spec::Connectors for Registry {
             source: capability.source.map(|source| spec::SourceCapability {
                 sessions: source.sessions,
                 queries: source.queries,
+                changes: source.changes,
                 incremental: match source.incremental {
                     Incremental::No => spec::Incremental::No,
                     Incremental::Column => spec::Incremental::Column,

@@ -35,6 +35,7 @@ pub(crate) fn window(
         _ => last.cloned(),
     };
     Ok(PlannedWindow {
+        changes: by.changes,
         column: by.column.clone(),
         last: last.map(to_json).transpose()?,
         after: after.as_ref().map(to_json).transpose()?,
@@ -62,6 +63,7 @@ fn edge(by: &WatermarkBy) -> WindowEdge {
 /// The planned window in the words of the connector contract.
 pub(crate) fn for_source(window: &PlannedWindow) -> Result<connectors::Window> {
     Ok(connectors::Window {
+        changes: window.changes,
         column: window.column.clone(),
         after: window.after.as_ref().map(from_json).transpose()?,
         inclusive: matches!(window.edge, WindowEdge::Inclusive { .. }),
@@ -225,6 +227,7 @@ mod tests {
 
     fn by(lag: Option<Lag>, unique: bool) -> WatermarkBy {
         WatermarkBy {
+            changes: false,
             column: Some("at".to_owned()),
             lag,
             key: vec!["id".to_owned()],

@@ -47,6 +47,8 @@ pub struct SourceCapability {
     pub queries: bool,
     /// How it reads only what is new.
     pub incremental: Incremental,
+    /// It knows which rows of a table changed, deleted ones too.
+    pub changes: bool,
     /// What is read holds sessions, of which there are few.
     pub sessions: bool,
 }

@@ -218,6 +218,7 @@ async fn nothing_there_says_what_is_near() {
 
 fn files(after: Option<Watermark>, until: Option<Watermark>) -> Read {
     let window = Window {
+        changes: false,
         column: None,
         after,
         inclusive: false,

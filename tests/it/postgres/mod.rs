@@ -179,6 +179,7 @@ fn ids(batches: &[RecordBatch]) -> Vec<i32> {
 
 fn window(after: Option<Literal>, until: Option<Literal>, inclusive: bool, nulls: Nulls) -> Window {
     Window {
+        changes: false,
         column: Some("at".to_owned()),
         after: after.map(Watermark::Value),
         until: until.map(Watermark::Value),

@@ -189,6 +189,7 @@ async fn new_rows(
     let read = |until| Read {
         from: from.clone(),
         window: Some(Window {
+            changes: false,
             column: Some(column.to_owned()),
             after: after.clone(),
             inclusive: false,

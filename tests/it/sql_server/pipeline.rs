@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::scene::Scene;
+use crate::services;
 
 /// A project with a connection `legacy` to the server, and the pipeline `d/p` of these steps.
 fn project(bench: &Bench, more: &str, steps: &str) -> Scene {
@@ -142,5 +143,144 @@ async fn what_cannot_be_carried_is_told_by_the_plan() {
         ["2024-02-29T12:34:56.123456"]
     );
     bench.of_database("DROP TABLE dbo.visits").await;
+    bench.stop().await;
+}
+/// The state of the source as the lake should have it.
+const STATE: &str = "select id, customer, total from d.orders order by id";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tracked_changes_are_merged_deletes_too() {
+    let Some(mut bench) = Bench::new(&ORDERS).await else {
+        return;
+    };
+    let scene = project(
+        &bench,
+        "",
+        "  - { name: orders, extract: { connection: legacy, table: dbo.orders, mode: change_tracking } }\n  \
+         - { name: good, check: { on: orders, rules: [{ name: known, expect: id > 0, otherwise: fail }] } }\n  \
+         - { name: publish, load: { from: good, table: d.orders, mode: { merge: { key: [id] } } } }\n",
+    );
+    // What is missing is told, with the statement that helps.
+    let told = scene.bad(1, &["run", "d/p"]);
+    assert!(told.contains("SET CHANGE_TRACKING = ON"), "{told}");
+    bench
+        .of_database("ALTER DATABASE {db} SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)")
+        .await;
+    let told = scene.bad(1, &["run", "d/p"]);
+    assert!(
+        told.contains("ALTER TABLE [dbo].[orders] ENABLE CHANGE_TRACKING"),
+        "{told}"
+    );
+    bench
+        .sql
+        .run("ALTER TABLE dbo.orders ENABLE CHANGE_TRACKING")
+        .await;
+    scene.good(&["run", "d/p"]);
+    assert_eq!(
+        scene.query(STATE),
+        ["1,Ada,12.3400", "2,Zoë 😀,", "3,Łukasz,-0.0001"]
+    );
+
+    bench
+        .sql
+        .run("DELETE FROM dbo.orders WHERE id = 1; UPDATE dbo.orders SET total = 5 WHERE id = 2; INSERT INTO dbo.orders (id, customer, placed) VALUES (4, N'new', '2024-03-01')")
+        .await;
+    // A row that comes and goes between two runs, and one that goes and comes.
+    bench
+        .sql
+        .run("INSERT INTO dbo.orders (id, customer, placed) VALUES (5, N'short', '2024-03-01'); DELETE FROM dbo.orders WHERE id = 5")
+        .await;
+    bench
+        .sql
+        .run("DELETE FROM dbo.orders WHERE id = 3; INSERT INTO dbo.orders (id, customer, placed) VALUES (3, N'again', '2024-03-01')")
+        .await;
+    let plan = scene.good(&["plan", "d/p"]);
+    assert!(plan.contains("changes after version"), "{plan}");
+    scene.good(&["run", "d/p"]);
+    let state = ["2,Zoë 😀,5.0000", "3,again,", "4,new,"];
+    assert_eq!(scene.query(STATE), state);
+    // Nothing changed, nothing is read.
+    scene.good(&["run", "d/p"]);
+    assert_eq!(scene.query(STATE), state);
+    if let Some(tables) = scene.readers_agree() {
+        let names: Vec<_> = tables["d.orders"]
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names, ["id", "customer", "total", "placed", "token", "rv"]);
+    }
+
+    // What the server forgot meanwhile is not passed over.
+    bench.sql.run("DELETE FROM dbo.orders WHERE id = 4").await;
+    bench
+        .sql
+        .run("EXEC sys.sp_flush_CT_internal_table_on_demand @TableToClean = 'dbo.orders'")
+        .await;
+    let told = scene.bad(1, &["run", "d/p"]);
+    assert!(
+        told.contains("no longer kept") && told.contains("by_absence"),
+        "{told}"
+    );
+    assert_eq!(scene.query(STATE), state);
+    bench.stop().await;
+}
+
+/// A run that is killed anywhere between its commit and the next one loses no delete and brings none back.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(debug_assertions)]
+async fn changes_survive_a_run_that_dies() {
+    let Some(mut bench) = Bench::new(&ORDERS).await else {
+        return;
+    };
+    bench
+        .of_database("ALTER DATABASE {db} SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)")
+        .await;
+    bench
+        .sql
+        .run("ALTER TABLE dbo.orders ENABLE CHANGE_TRACKING")
+        .await;
+    let scene = project(
+        &bench,
+        "",
+        "  - { name: orders, extract: { connection: legacy, table: dbo.orders, mode: change_tracking } }\n  \
+         - { name: publish, load: { from: orders, table: d.orders, mode: { merge: { key: [id] } } } }\n",
+    );
+    for (round, at) in ["commit.swap.before", "commit.swap.after"]
+        .iter()
+        .cycle()
+        .take(6)
+        .enumerate()
+    {
+        let change = format!(
+            "DELETE FROM dbo.orders WHERE id = {}; INSERT INTO dbo.orders (id, customer, placed) VALUES ({}, N'new', '2024-03-01')",
+            round + 1,
+            round + 4
+        );
+        bench.sql.run(&change).await;
+        let died = services::lakewright()
+            .args(["run", "d/p"])
+            .current_dir(scene.path())
+            .env("LAKEWRIGHT_FAILPOINTS", format!("{at}=kill"))
+            .output()
+            .unwrap();
+        assert!(!died.status.success(), "{at}");
+        // More changes before the next run goes on with what is left of this one.
+        let change = format!(
+            "UPDATE dbo.orders SET total = {round} WHERE id = {}",
+            round + 4
+        );
+        bench.sql.run(&change).await;
+        scene.good(&["run", "d/p"]);
+        scene.good(&["run", "d/p"]);
+        let ids: Vec<_> = (round + 2..round + 5).map(|id| id.to_string()).collect();
+        assert_eq!(
+            scene.query("select id from d.orders order by id"),
+            ids,
+            "{at}"
+        );
+        let total = format!("select total from d.orders where id = {}", round + 4);
+        assert_eq!(scene.query(&total), [format!("{round}.0000")], "{at}");
+    }
     bench.stop().await;
 }

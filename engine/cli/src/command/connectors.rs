@@ -44,8 +44,9 @@ fn reads(source: SourceCapability) -> String {
         Incremental::Column => Some("incremental by column"),
         Incremental::Files => Some("incremental by files"),
     };
+    let changes = source.changes.then_some("change tracking");
     let queries = source.queries.then_some("queries");
-    [Some("full"), incremental, queries]
+    [Some("full"), incremental, changes, queries]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()

@@ -3,6 +3,7 @@
 //! Where they stand is noted for whoever knows the columns. Where the text of the specs alone tells which columns there
 //! are, by `columns` of an extract or the list of a `SELECT`, what is not among them is reported here.
 
+use super::extract::columns_read;
 use super::step::Steps;
 use super::transform::inline;
 use crate::meaning::{SqlOf, Word};
@@ -25,8 +26,7 @@ pub(super) fn columns_of(steps: &Steps<'_>, step: &str) -> Option<Vec<String>> {
             continue;
         }
         if let Some(extract) = &step.extract {
-            let columns = extract.columns.iter().map(|column| column.value.clone());
-            let columns: Vec<String> = columns.collect();
+            let columns = columns_read(extract);
             return (!columns.is_empty()).then_some(columns);
         }
         let text = match &step.transform.as_ref()?.value {

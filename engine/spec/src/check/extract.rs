@@ -1,5 +1,6 @@
 //! `unsupported-mode`, `bad-lag`, `key-needed`: extracts.
 
+use super::changes::{self, CHANGE, VERSION};
 use super::columns::{columns_of, named};
 use super::connection::unknown;
 use super::files::file;
@@ -97,11 +98,7 @@ pub(super) fn extract(
                 target_rows: splits.target_rows.as_ref().map(|rows| rows.value),
             }
         });
-    let columns = written
-        .columns
-        .iter()
-        .map(|column| column.value.clone())
-        .collect();
+    let columns = columns_read(written);
     let connection = written.connection.parse().ok()?;
     source?;
     Some(Extract {
@@ -112,6 +109,17 @@ pub(super) fn extract(
         splits,
         options,
     })
+}
+
+/// The columns that are read; all where none is named.
+pub(super) fn columns_read(written: &ExtractSpec) -> Vec<String> {
+    let named = written.columns.iter().map(|column| column.value.clone());
+    let mut columns: Vec<String> = named.collect();
+    let mode = written.mode.as_ref().map(|mode| &mode.value);
+    if let (false, Some(ExtractModeSpec::ChangeTracking)) = (columns.is_empty(), mode) {
+        columns.extend([CHANGE.to_owned(), VERSION.to_owned()]);
+    }
+    columns
 }
 
 /// What grows, and what makes a row known again, is among the columns that are read.
@@ -127,7 +135,7 @@ fn columns_named(steps: &mut Steps<'_>, step: &StepSpec, written: &ExtractSpec) 
     }
 }
 
-type Source<'a> = ((&'a str, Capability), SourceCapability);
+pub(super) type Source<'a> = ((&'a str, Capability), SourceCapability);
 
 fn from(steps: &Steps<'_>, written: &At<ExtractSpec>, source: Option<Source<'_>>) -> Option<From> {
     match (&written.table, &written.query) {
@@ -186,13 +194,12 @@ fn mode(
     };
     match &mode.value {
         ExtractModeSpec::Full => Some(ExtractMode::Full),
-        ExtractModeSpec::ChangeTracking | ExtractModeSpec::Cdc => {
-            let name = match mode.value {
-                ExtractModeSpec::Cdc => "cdc",
-                _ => "change_tracking",
-            };
-            let message = format!("`{name}` is not supported yet");
-            let help = "write `full`, or `incremental: { watermark: … }`";
+        ExtractModeSpec::ChangeTracking => {
+            changes::tracked(steps, step, written, mode.span, source)
+        }
+        ExtractModeSpec::Cdc => {
+            let message = "`cdc` is not supported yet";
+            let help = "write `change_tracking`, `incremental: { watermark: … }` or `full`";
             steps
                 .context
                 .report(Diagnostic::error(&UNSUPPORTED_MODE, mode.span, message).help(help));
@@ -257,6 +264,7 @@ fn incremental(
         }
     }
     Some(ExtractMode::Incremental(WatermarkBy {
+        changes: false,
         column: by.watermark.as_ref().map(|column| column.value.clone()),
         lag: read_lag,
         key: by.key.iter().map(|column| column.value.clone()).collect(),

@@ -1,5 +1,6 @@
 //! How a load merges: its key, which row counts, which rows go.
 
+use super::changes;
 use super::extract::{KEY_NEEDED, UNSUPPORTED_MODE};
 use super::load::LAKE_ONLY;
 use super::name::DUPLICATE_NAME;
@@ -37,7 +38,7 @@ pub(super) fn merge(
     }
     named_once(steps, &written.key);
     let deletes = match &written.deletes {
-        None => Deletes::Never,
+        None => changes::deletes(steps, load),
         Some(deletes) => match &deletes.value {
             DeletesSpec::ByAbsence => Deletes::ByAbsence,
             DeletesSpec::Flagged { when, without } => {

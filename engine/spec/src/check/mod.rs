@@ -4,6 +4,7 @@
 //! about what only follows from another one. They know nothing of how findings look.
 
 mod audit;
+mod changes;
 mod columns;
 mod connection;
 mod context;

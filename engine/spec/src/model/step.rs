@@ -72,6 +72,8 @@ pub enum ExtractMode {
 pub struct WatermarkBy {
     /// The column that grows; `None` where new files are what is new.
     pub column: Option<ColumnName>,
+    /// Whether the source tells which rows changed, deleted ones too: `column` is the version of the change.
+    pub changes: bool,
     /// How far before the last watermark reading starts again.
     pub lag: Option<Lag>,
     /// The columns that make a row known again when it is read twice.

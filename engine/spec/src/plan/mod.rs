@@ -105,6 +105,9 @@ pub struct PlannedExtract {
 pub struct PlannedWindow {
     /// The watermark column; `None` for files.
     pub column: Option<String>,
+    /// Whether the source tells which rows changed, deleted ones too.
+    #[serde(default)]
+    pub changes: bool,
     /// Where the last read ended, in the connector's form of a watermark; `None` on the first run.
     pub last: Option<serde_json::Value>,
     /// Where this read starts: `last`, less the lag.

@@ -78,7 +78,7 @@ pub(crate) enum ExtractModeSpec {
     Full,
     /// Rows or files that were not read before. The bare word is enough where files are read.
     Incremental(IncrementalSpec),
-    /// SQL Server's change tracking. Not supported yet.
+    /// Rows that changed since the last read, deleted ones too, where the source tracks them: SQL Server's change tracking.
     ChangeTracking,
     /// Change data capture. Not supported yet.
     Cdc,
