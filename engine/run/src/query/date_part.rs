@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Date32Type};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -22,10 +22,10 @@ use datafusion::logical_expr::{
 };
 
 /// Days from the first of March of the year 0 to 1970-01-01.
-const EPOCH_DAY: i64 = 719_468;
+const EPOCH_DAY: i32 = 719_468;
 
 /// Days of 400 years, after which the calendar begins anew.
-const ERA_DAYS: i64 = 146_097;
+const ERA_DAYS: i32 = 146_097;
 
 /// Days of January and February, where the year is not a leap year.
 const DAYS_BEFORE_MARCH: i32 = 59;
@@ -58,7 +58,7 @@ impl Part {
         }
         // Years begin in March here: then the day that leap years have more is their last, and the months before it
         // have 31, 30, 31, 30, 31 days, again and again, which is what the fractions of 153 are.
-        let day_of_era = (i64::from(day) + EPOCH_DAY).rem_euclid(ERA_DAYS) as i32;
+        let day_of_era = (day.rem_euclid(ERA_DAYS) + EPOCH_DAY) % ERA_DAYS;
         let year =
             (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
@@ -104,7 +104,7 @@ impl ScalarUDFImpl for DatePart {
             first.ok_or_else(|| ArrowError::ComputeError("a date is out of range".to_owned()))
         };
         let [dates] = dates.as_slice() else {
-            return datafusion::common::internal_err!("one date is cut, not {}", dates.len());
+            return internal_err!("one date is cut, not {}", dates.len());
         };
         let dates = dates.as_primitive::<Date32Type>();
         let cut = dates.try_unary::<_, Date32Type, _>(first_day)?;
