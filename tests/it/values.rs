@@ -95,3 +95,21 @@ fn a_query_says_it_too() {
     assert!(told.contains("`12 EUR` is no `long`"), "{told}");
     assert!(!told.contains("Arrow"), "{told}");
 }
+
+#[test]
+fn dates_are_cut_to_dates_whatever_the_year() {
+    let scene = scene("select 1 as amount");
+    let cut = |part| format!("cast(date_trunc('{part}', day) as date) as {part}");
+    let columns = ["week", "month", "quarter", "YEAR"].map(cut).join(", ");
+    let days = "(date '9999-12-31'), (date '2024-02-29'), (date '1969-12-31'), (date '0001-05-01'), (null)";
+    assert_eq!(
+        scene.query(&format!("select {columns} from (values {days}) as t (day)")),
+        [
+            "9999-12-27,9999-12-01,9999-10-01,9999-01-01",
+            "2024-02-26,2024-02-01,2024-01-01,2024-01-01",
+            "1969-12-29,1969-12-01,1969-10-01,1969-01-01",
+            "0001-04-30,0001-05-01,0001-04-01,0001-01-01",
+            ",,,",
+        ]
+    );
+}

@@ -9,10 +9,13 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::optimizer::Analyzer;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::TableReference;
 
+use super::date_part::CutAsDate;
 use super::memory::SharedMemory;
+use super::partial::SmallPartials;
 use super::{from_datafusion, join};
 
 /// The least memory with which all queries can do their work, in bytes.
@@ -93,14 +96,18 @@ impl Session {
         // Legacy systems have columns like `VisitID`: SQL means the name as it is written.
         config.options_mut().sql_parser.enable_ident_normalization = false;
         config.options_mut().sql_parser.collect_spans = true;
-        let state = SessionStateBuilder::new()
+        let mut rules = join::optimizer_rules(resources.memory_bytes);
+        rules.push(Arc::new(SmallPartials));
+        let mut analyzer = Analyzer::new();
+        analyzer.add_function_rewrite(Arc::new(CutAsDate));
+        let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&resources.runtime))
             .with_default_features()
-            .with_physical_optimizer_rules(join::optimizer_rules(resources.memory_bytes))
-            .build();
+            .with_physical_optimizer_rules(rules);
+        *builder.analyzer() = Some(analyzer);
         Self {
-            context: SessionContext::new_with_state(state),
+            context: SessionContext::new_with_state(builder.build()),
         }
     }
 

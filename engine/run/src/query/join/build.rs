@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation, UnboundedMemoryPool};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryPool, MemoryReservation, UnboundedMemoryPool,
+};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
@@ -91,7 +93,8 @@ impl Kept {
             .build()?;
         let schema = join.schema();
         // Its memory is reserved already, and in one piece: asking again while others ask too could fail halfway.
-        let joined = join.execute(0, with_reserved_memory(context)?)?;
+        let unbounded = Arc::new(UnboundedMemoryPool::default());
+        let joined = join.execute(0, with_memory(context, unbounded)?)?;
         let joined = joined.inspect_ok(move |_| {
             let _held = &reservation;
         });
@@ -99,9 +102,13 @@ impl Kept {
     }
 }
 
-fn with_reserved_memory(context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> {
+/// The same context with another memory.
+pub(in crate::query) fn with_memory(
+    context: &Arc<TaskContext>,
+    memory: Arc<dyn MemoryPool>,
+) -> Result<Arc<TaskContext>> {
     let runtime = RuntimeEnvBuilder::from_runtime_env(&context.runtime_env())
-        .with_memory_pool(Arc::new(UnboundedMemoryPool::default()))
+        .with_memory_pool(memory)
         .build_arc()?;
     Ok(Arc::new(TaskContext::new(
         context.task_id(),
@@ -116,7 +123,7 @@ fn with_reserved_memory(context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> 
 }
 
 /// A stream as the plan of one partition.
-pub(super) fn once(rows: SendableRecordBatchStream) -> Result<Arc<dyn ExecutionPlan>> {
+pub(in crate::query) fn once(rows: SendableRecordBatchStream) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = rows.schema();
     Ok(Arc::new(StreamingTableExec::try_new(
         schema,

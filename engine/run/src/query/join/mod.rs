@@ -19,6 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
+pub(super) use self::build::{once, with_memory};
 use self::exec::SpillingJoinExec;
 
 /// The part of the memory that a build side may have without being watched.
