@@ -39,6 +39,7 @@ mod maintain_beside;
 mod maintain_files;
 mod memory;
 mod merge;
+mod merge_bloom;
 mod merge_choice;
 mod merge_edges;
 #[cfg(debug_assertions)]

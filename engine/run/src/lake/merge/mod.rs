@@ -4,6 +4,7 @@
 //! rows stand. Either their files are written again (copy-on-write), or position deletes list them (merge-on-read).
 //! Equality deletes are never written: many readers do not know them. Knows no SQL.
 
+mod blooms;
 mod candidates;
 mod choice;
 mod deletes;
