@@ -27,6 +27,7 @@ mod eight_writers;
 mod estate;
 mod evolution;
 mod evolution_edges;
+mod evolution_nested;
 mod files;
 mod history;
 mod incremental;
