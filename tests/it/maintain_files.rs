@@ -294,8 +294,8 @@ async fn orphans_in_s3_are_told_from_what_the_table_reaches() {
 #[cfg(debug_assertions)]
 #[tokio::test]
 async fn files_of_a_run_that_died_are_set_aside_in_s3() {
-    let Some(place) = Place::rest() else { return };
-    let case = Kept::new(place, &services::fresh_schema(), "{}");
+    let Some(place) = Place::s3() else { return };
+    let case = Kept::new(place, "d", "{}");
     case.appends("");
     case.load_each(1..=2);
     case.scene.write("data/f003.csv", "id,name\n3,n3\n");
