@@ -128,26 +128,27 @@ fn every_state_is_kept_whatever_the_order_of_rows() {
 
 #[test]
 fn every_state_is_kept_on_a_rest_catalog_with_the_files_in_s3() {
-    for how in ["", "write: merge_on_read, "] {
-        let Some(place) = Place::rest() else { return };
-        lives(&Case::at(place, services::fresh_schema(), how, ""));
+    if let Some(place) = Place::rest() {
+        lives(&Case::at(place, services::fresh_schema(), "", ""));
     }
 }
 
 #[test]
 fn every_state_is_kept_on_a_postgres_catalog() {
-    for how in ["", "write: merge_on_read, "] {
-        let Some(catalog) = Database::new("") else {
-            return;
-        };
+    if let Some(catalog) = Database::new("") {
         let place = Place::postgres(catalog.url());
-        lives(&Case::at(place, "d".to_owned(), how, ""));
+        lives(&Case::at(
+            place,
+            "d".to_owned(),
+            "write: merge_on_read, ",
+            "",
+        ));
     }
 }
 
 #[test]
 fn every_state_is_kept_in_parts_of_a_table() {
-    for by in ["'bucket(2, id)'", "ward", "is_current", "month(valid_from)"] {
+    for by in ["ward", "is_current"] {
         let layout = format!("partition_by: [{by}], ");
         lives(&Case::at(Place::embedded(), "d".to_owned(), "", &layout));
     }
