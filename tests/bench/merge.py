@@ -19,7 +19,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "readers"))
 from store import quoted, s3_of_the_tests  # noqa: E402
 
-OURS = "lakewright copy_on_write"
+OURS = "lakewright"
+# How a merge writes: as it chooses itself, or as it is told.
+WRITES = (None, "copy_on_write", "merge_on_read")
 TABLE, KEY = "bench.orders", "o_orderkey"
 FILES = 8
 # Spark's catalog is in the folder of the project whose table it takes over.
@@ -106,13 +108,14 @@ def pipeline(files: str, mode: str, file_size: int) -> str:
     """
 
 
-def make_base(scene: Scene, name: str, write: str = "copy_on_write") -> Path:
+def make_base(scene: Scene, name: str, write: str | None = None) -> Path:
     """A project with orders in its lake that merges the changes in its next run, and a copy of it beside."""
     project, source = scene.project(name), connection(scene.scratch)
     file_size = sum(file.stat().st_size for file in scene.scratch.glob("orders/*.parquet")) // FILES
     write_project(project, source, pipeline("orders/*.parquet", "replace", file_size))
     cost_of([str(scene.binary), "run", "bench/orders"], scene.log, lambda: 0.0, cwd=project)
-    mode = f"{{ merge: {{ key: [{KEY}], write: {write} }} }}"
+    told = f", write: {write}" if write else ""
+    mode = f"{{ merge: {{ key: [{KEY}]{told} }} }}"
     write_specs(project, source, pipeline(scene.changes.name, mode, file_size))
     shutil.copytree(project, project.with_suffix(".base"))
     return project
@@ -136,10 +139,10 @@ def data_files(project: Path) -> list[Path]:
 def contenders(scene: Scene, with_spark: bool) -> dict[str, Contender]:
     python, changes = sys.executable, str(scene.changes)
     everyone = {}
-    for write in ("copy_on_write", "merge_on_read"):
-        project = make_base(scene, write, write)
+    for write in WRITES:
+        project = make_base(scene, write or OURS, write)
         command = [str(scene.binary), "run", "bench/orders"]
-        everyone[f"lakewright {write}"] = Contender(command, {"cwd": project}, lambda at=project: restore(at))
+        everyone[f"{OURS} {write}" if write else OURS] = Contender(command, {"cwd": project}, lambda at=project: restore(at))
     project = make_base(scene, "pyiceberg")
     upsert = [python, str(HERE / "pyiceberg_upsert.py"), str(project / "lake/catalog.db"), TABLE, KEY, changes]
     everyone["PyIceberg upsert"] = Contender(upsert, prepare=lambda: restore(project))
@@ -164,7 +167,7 @@ def compared(scene: Scene, with_spark: bool) -> tuple[int, int]:
         "the expected": f"FROM {scene.orders} ANTI JOIN ({changes}) USING ({KEY}) UNION ALL {changes}",
         "DuckDB": f"FROM {iceberg_scan(tests_catalog().load_table(TABLE).metadata_location)}",
     }
-    for name in ("copy_on_write", "merge_on_read", "pyiceberg"):
+    for name in (*(write or OURS for write in WRITES), "pyiceberg"):
         sides[name] = f"FROM {iceberg_scan(published(scene.project(name)))}"
     for mode in SPARK_MODES if with_spark else ():
         sides[f"Spark {mode}"] = f"FROM {iceberg_scan(spark.newest(scene.project(f'spark-{mode}') / SPARK))}"

@@ -27,6 +27,7 @@ mod eight_writers;
 mod estate;
 mod evolution;
 mod evolution_edges;
+mod evolution_nested;
 mod files;
 mod history;
 mod incremental;
@@ -39,6 +40,8 @@ mod maintain_beside;
 mod maintain_files;
 mod memory;
 mod merge;
+mod merge_bloom;
+mod merge_choice;
 mod merge_edges;
 #[cfg(debug_assertions)]
 mod model;

@@ -290,6 +290,51 @@ async fn orphans_in_s3_are_told_from_what_the_table_reaches() {
     case.readers_agree();
 }
 
+/// What a run leaves in S3 that dies before its commit is moved aside with the list of it, and removed later.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn files_of_a_run_that_died_are_set_aside_in_s3() {
+    let Some(place) = Place::s3() else { return };
+    let case = Kept::new(place, "d", "{}");
+    case.appends("");
+    case.load_each(1..=2);
+    case.scene.write("data/f003.csv", "id,name\n3,n3\n");
+    let killed = services::lakewright()
+        .args(["run", "d/p"])
+        .env("LAKEWRIGHT_FAILPOINTS", "commit.swap.before=kill")
+        .current_dir(case.scene.path())
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "it was not killed");
+    case.scene.good(&["run", "d/p"]);
+    let lake = case.place.open(case.scene.path());
+    let id = TableId::new(&case.namespace, "t");
+    let table = lake.table(&id).await.unwrap().unwrap();
+    let now = SystemClock.now();
+    let rules = |days| OrphanRules {
+        before: now + TimeDelta::days(1),
+        aside_before: now + TimeDelta::days(days),
+        now,
+    };
+    let found = lake.orphans(&table, rules(-1)).await.unwrap();
+    let files = found.told().files;
+    // A data file, its manifest, and the list of manifests, at the least.
+    assert!(files >= 3, "{found:?}");
+    let moved = lake.set_aside(&table, found, rules(-1)).await.unwrap();
+    assert_eq!((moved.files, moved.removed), (files, 0));
+    assert!(moved.to.unwrap().contains("/orphans/"));
+    assert_eq!(case.ids(), "1 2 3");
+    let again = lake.orphans(&table, rules(-1)).await.unwrap();
+    assert_eq!((again.told().files, again.told().removed), (0, 0));
+    // Once they have lain there long enough they go, and so does the list.
+    let over = lake.orphans(&table, rules(1)).await.unwrap();
+    let gone = lake.set_aside(&table, over, rules(1)).await.unwrap();
+    assert_eq!((gone.files, gone.removed), (0, files + 1));
+    let nothing = lake.orphans(&table, rules(1)).await.unwrap();
+    assert_eq!(nothing.told().removed, 0);
+    case.readers_agree();
+}
+
 #[test]
 fn an_order_by_a_column_that_the_next_run_makes_is_no_reason_to_fail() {
     let case = Kept::embedded("{ compact: { min_files: 2 } }");

@@ -2,26 +2,50 @@
 
 use std::fmt::Write as _;
 
+use crate::database::Database;
+use crate::place::Place;
 use crate::scene::Scene;
+use crate::services;
 
 const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: { path: data }\n";
 
-/// A project whose pipeline `d/p` keeps the history of `data/rows.csv` in `d.t`.
-struct Case(Scene);
+/// A project whose pipeline `d/p` keeps the history of `data/rows.csv` in `NAMESPACE.t`.
+struct Case {
+    scene: Scene,
+    place: Place,
+    namespace: String,
+}
 
 impl Case {
     fn new(write: &str) -> Self {
+        let how = format!("write: {write}, ");
+        Self::at(Place::embedded(), "d".to_owned(), &how, "")
+    }
+
+    /// In this place; `how` is said of the merge and `layout` of the table.
+    fn at(place: Place, namespace: String, how: &str, layout: &str) -> Self {
         let merge = format!(
-            "{{ key: [id], latest_by: at, history: scd2, write: {write}, \
+            "{{ key: [id], latest_by: at, history: scd2, {how}\
              deletes: {{ flagged: {{ when: \"op = 'D'\", without: [op] }} }} }}"
         );
         let schema = "{ id: long, ward: string, at: timestamp, op: string }";
         let pipeline = format!(
             "kind: Pipeline\nname: p\ndomain: d\nsteps:\n  \
              - name: rows\n    extract: {{ connection: files, table: rows.csv, options: {{ schema: {schema} }} }}\n  \
-             - name: publish\n    load: {{ from: rows, table: d.t, mode: {{ merge: {merge} }} }}\n"
+             - name: publish\n    load: {{ from: rows, table: {namespace}.t, {layout}mode: {{ merge: {merge} }} }}\n"
         );
-        Self(Scene::with(&[("files.yaml", FILES), ("p.yaml", &pipeline)]))
+        let scene = Scene::with(&[("files.yaml", FILES), ("p.yaml", &pipeline)]);
+        let lake = place.spec(&scene);
+        let state = "state: { sqlite: { path: lake/state.db } }";
+        let project = format!("kind: Project\nname: scene\nversion: 1\nlake: {lake}\n{state}\n");
+        scene.write("project.yaml", &project);
+        let domain = format!("kind: Domain\nname: d\nnamespace: {namespace}\n");
+        scene.write("domain.yaml", &domain);
+        Self {
+            scene,
+            place,
+            namespace,
+        }
     }
 
     /// Loads rows, `id,ward,day,op` each with spaces between.
@@ -33,14 +57,17 @@ impl Case {
             };
             let _ = writeln!(file, "{id},{ward},2026-01-{day}T00:00:00,{op}");
         }
-        self.0.write("data/rows.csv", &file);
-        self.0.good(&["run", "d/p"]);
+        self.scene.write("data/rows.csv", &file);
+        self.scene.good(&["run", "d/p"]);
     }
 
     /// The states: `id,ward,from-to`, with `*` for the current one.
     fn states(&self) -> String {
-        let sql = "SELECT id, ward, date_part('day', valid_from) AS f, date_part('day', valid_to) AS t, is_current \
-                   FROM d.t ORDER BY id, valid_from";
+        let sql = format!(
+            "SELECT id, ward, date_part('day', valid_from) AS f, date_part('day', valid_to) AS t, is_current \
+             FROM {}.t ORDER BY id, valid_from",
+            self.namespace
+        );
         let state = |row: &String| {
             let [id, ward, from, to, current] = row.split(',').collect::<Vec<_>>()[..] else {
                 panic!("{row} is no state");
@@ -49,12 +76,17 @@ impl Case {
             let to = if to.is_empty() { "*" } else { to };
             format!("{id},{ward},{from}-{to}")
         };
-        let rows = self.0.query(sql);
+        let rows = self.scene.query(&sql);
         rows.iter().map(state).collect::<Vec<_>>().join(" ")
     }
 
     fn snapshots(&self) -> usize {
-        let told = self.0.good(&["history", "d.t", "--format", "json"]);
+        let told = self.scene.good(&[
+            "history",
+            &format!("{}.t", self.namespace),
+            "--format",
+            "json",
+        ]);
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         told.as_array().unwrap().len()
     }
@@ -72,20 +104,53 @@ const LIFE: &str = "
 1,a,03,U                            => 1,a,1-5 1,b,5-* 2,x,3-8 2,y,8-10 2,z,12-* 3,q,6-8 3,r,9-11 3,s,11-*
 ";
 
+/// Loads a life, each part of it twice.
+fn lives(case: &Case) {
+    for step in LIFE.trim().lines() {
+        let (rows, states) = step.split_once("=>").unwrap();
+        case.load(rows);
+        assert_eq!(case.states(), states.trim(), "{rows}");
+        let before = case.snapshots();
+        case.load(rows);
+        assert_eq!(case.states(), states.trim(), "again: {rows}");
+        assert_eq!(case.snapshots(), before, "{rows}");
+    }
+    let namespaces = [case.namespace.as_str()];
+    case.scene.readers_agree_at(&case.place, &namespaces, &[]);
+}
+
 #[test]
 fn every_state_is_kept_whatever_the_order_of_rows() {
     for write in ["copy_on_write", "merge_on_read"] {
-        let case = Case::new(write);
-        for step in LIFE.trim().lines() {
-            let (rows, states) = step.split_once("=>").unwrap();
-            case.load(rows);
-            assert_eq!(case.states(), states.trim(), "{write}: {rows}");
-            let before = case.snapshots();
-            case.load(rows);
-            assert_eq!(case.states(), states.trim(), "{write}, again: {rows}");
-            assert_eq!(case.snapshots(), before, "{rows}");
-        }
-        case.0.readers_agree();
+        lives(&Case::new(write));
+    }
+}
+
+#[test]
+fn every_state_is_kept_on_a_rest_catalog_with_the_files_in_s3() {
+    if let Some(place) = Place::rest() {
+        lives(&Case::at(place, services::fresh_schema(), "", ""));
+    }
+}
+
+#[test]
+fn every_state_is_kept_on_a_postgres_catalog() {
+    if let Some(catalog) = Database::new("") {
+        let place = Place::postgres(catalog.url());
+        lives(&Case::at(
+            place,
+            "d".to_owned(),
+            "write: merge_on_read, ",
+            "",
+        ));
+    }
+}
+
+#[test]
+fn every_state_is_kept_in_parts_of_a_table() {
+    for by in ["ward", "is_current"] {
+        let layout = format!("partition_by: [{by}], ");
+        lives(&Case::at(Place::embedded(), "d".to_owned(), "", &layout));
     }
 }
 
@@ -116,8 +181,8 @@ fn the_order_in_which_batches_come_makes_no_difference() {
 fn a_row_without_a_time_ends_the_run() {
     let case = Case::new("copy_on_write");
     case.load("1,a,01,I");
-    case.0.write("data/rows.csv", "id,ward,at,op\n1,b,,U\n");
-    let told = case.0.bad(1, &["run", "d/p"]);
+    case.scene.write("data/rows.csv", "id,ward,at,op\n1,b,,U\n");
+    let told = case.scene.bad(1, &["run", "d/p"]);
     assert!(told.contains("`at`"), "{told}");
     assert_eq!(case.states(), "1,a,1-*");
 }

@@ -210,6 +210,10 @@ fn of_merge(merge: &Merge, target: &Target) -> Facts {
     }
     if matches!(target, Target::Lake(_)) {
         let write = match merge.write {
+            MergeWrite::ByFile => {
+                "chosen by file: again where it is small or a tenth of its rows goes; \
+                 position deletes where fewer go, which costs less than writing it again"
+            }
             MergeWrite::CopyOnWrite => "copy-on-write: files with changed rows are written again",
             MergeWrite::MergeOnRead => "merge-on-read: position deletes list changed rows",
         };

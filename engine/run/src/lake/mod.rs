@@ -41,7 +41,7 @@ pub use self::maintain::{
     SortedBy,
 };
 pub use self::merge::{
-    Candidates, DELETES, FILE, GoneRows, Keys, POSITION, SeenKeys, TableTypes, Touched,
+    Candidates, Choice, DELETES, FILE, GoneRows, Keys, POSITION, SeenKeys, TableTypes, Touched,
 };
 pub use self::options::{CatalogOptions, RestOptions, S3Options, WarehouseOptions};
 pub use self::refs::{At, Moment, RefKind, Reference, TagName};

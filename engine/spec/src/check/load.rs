@@ -14,6 +14,7 @@ use super::options::{Owner, options};
 use super::part::part;
 use super::partition;
 use super::pipeline::TableUse;
+use super::properties;
 use super::size::size;
 use super::step::Steps;
 use crate::connectors::{OptionsOf, SinkCapability};
@@ -68,6 +69,7 @@ pub(super) fn load(steps: &mut Steps<'_>, step: &StepSpec, written: &At<LoadSpec
         .target_file_size
         .as_ref()
         .and_then(|text| size(steps.context, text));
+    properties::properties(steps.context, &written.properties);
     let properties = written
         .properties
         .0

@@ -52,7 +52,8 @@ pub(super) fn merge(
         latest_by: written.latest_by.as_ref().map(|by| by.value.clone()),
         deletes,
         write: match write {
-            None | Some(MergeWriteSpec::CopyOnWrite) => MergeWrite::CopyOnWrite,
+            None => MergeWrite::ByFile,
+            Some(MergeWriteSpec::CopyOnWrite) => MergeWrite::CopyOnWrite,
             Some(MergeWriteSpec::MergeOnRead) => MergeWrite::MergeOnRead,
         },
         history: written.history.is_some(),

@@ -28,6 +28,7 @@ mod part;
 mod partition;
 mod pipeline;
 mod project;
+mod properties;
 mod retry;
 mod rules;
 mod schedule;
@@ -87,6 +88,7 @@ pub(crate) const CODES: &[&Code] = &[
     &project::TWO_PROJECTS,
     &project::UNKNOWN_ENVIRONMENT,
     &project::WRONG_VERSION,
+    &properties::BAD_PROPERTY,
     &rules::BAD_RULE,
     &rules::QUARANTINE_WITHOUT_LOAD,
     &schedule::BAD_CRON,

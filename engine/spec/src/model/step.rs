@@ -299,8 +299,10 @@ impl Deletes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergeWrite {
-    /// Again, with the changes.
+    /// As suits each: again where it is small or has lost many rows, else as merge on read.
     #[default]
+    ByFile,
+    /// Again, with the changes.
     CopyOnWrite,
     /// Not at all: position deletes list the rows that count no more.
     MergeOnRead,

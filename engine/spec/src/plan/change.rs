@@ -163,7 +163,14 @@ impl Found {
         } else if widens(&from, &column.r#type) {
             self.note(Difference::Widen { column, from }, allowed.widen);
         } else {
-            self.note(Difference::Narrow { column, from }, allowed.narrow);
+            // Of values with parts those without a place in the table would be lost.
+            let has_parts = from.contains('<') || column.r#type.contains('<');
+            let reaction = if has_parts {
+                Reaction::Reject
+            } else {
+                allowed.narrow
+            };
+            self.note(Difference::Narrow { column, from }, reaction);
         }
     }
 

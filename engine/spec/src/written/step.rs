@@ -343,7 +343,7 @@ pub(crate) struct MergeSpec {
     /// Which rows of the table go. Left out: none.
     #[serde(default)]
     pub(crate) deletes: Option<At<DeletesSpec>>,
-    /// How files that hold changed rows are written. `copy_on_write` when left out.
+    /// How files that hold changed rows are written. Left out: as suits each file, by how many of its rows change.
     #[serde(default)]
     pub(crate) write: Option<At<MergeWriteSpec>>,
     /// How earlier states of a row are kept. Left out: they are not.

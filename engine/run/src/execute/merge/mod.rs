@@ -32,15 +32,18 @@ use super::load::{StagedLoad, Staging, died, tell};
 use super::rows::Rows;
 use crate::failpoint::{self, Point};
 use crate::lake::{
-    Candidates, ChangedRows, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged, TableStage,
-    Touched, WrittenFiles,
+    Candidates, ChangedRows, Choice, DELETES, FILE, GoneRows, LakeTable, POSITION, Staged,
+    TableStage, Touched, WrittenFiles,
 };
+use crate::progress::ProgressEvent;
 use crate::query::{Session, Spool, from_datafusion, quoted};
 
 /// Memory below which one more sort at the same time could leave none enough to merge what it has spilled, in bytes.
 const SORT_BYTES: usize = 256 << 20;
 /// Batches that may wait between the join and the disk.
 const WAITING_BATCHES: usize = 2;
+/// Rows that one worker writes alone: each further worker makes one more file.
+const WORKER_ROWS: u64 = 256 * 1024;
 
 /// Rows staged on the table as it was, and kept for another try.
 pub(super) struct StagedMeeting {
@@ -151,7 +154,7 @@ impl Attempt<'_> {
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
         let streams = frame.execute_stream_partitioned().await;
         let streams = streams.map_err(from_datafusion)?;
-        let in_place = merge.write == MergeWrite::CopyOnWrite;
+        let in_place = merge.write != MergeWrite::MergeOnRead;
         let mut parts = JoinSet::new();
         let mut moved: Vec<BatchStream> = Vec::new();
         for stream in streams {
@@ -178,8 +181,11 @@ impl Attempt<'_> {
         }
         failpoint::before(Point::MergeRewrite).await?;
         let touched = if in_place {
-            let (files, touched) = self.rewrite(&stage, &candidates, spool).await?;
+            let choice = self.choice(&incoming.step, merge, &candidates, &whole.gone);
+            let (files, mut touched) = self.rewrite(&stage, &candidates, spool, &choice).await?;
             written.extend(files);
+            let gone = whole.gone.only(&choice.listed);
+            touched.push(stage.delete_rows(&candidates, gone).await?);
             touched
         } else {
             vec![stage.delete_rows(&candidates, whole.gone).await?]
@@ -190,19 +196,40 @@ impl Attempt<'_> {
         Ok((staged, whole.changed))
     }
 
-    /// Writes the files again that have changes, some by each worker.
+    /// What is done with the files that rows go from, and says so where it was not asked for.
+    fn choice(
+        &self,
+        step: &StepName,
+        merge: &Merge,
+        candidates: &Candidates,
+        gone: &GoneRows,
+    ) -> Choice {
+        if merge.write != MergeWrite::ByFile {
+            return candidates.all_again(gone);
+        }
+        let choice = candidates.choose(gone);
+        if let Some(told) = choice.told() {
+            let text = format!("{step}: {told}");
+            self.progress.event(ProgressEvent::Note { text });
+        }
+        choice
+    }
+
+    /// Writes the files again that have changes, but for those that are listed, some by each worker.
     async fn rewrite(
         &self,
         stage: &Arc<TableStage>,
         candidates: &Candidates,
         changes: Spool,
+        choice: &Choice,
     ) -> Result<(Vec<WrittenFiles>, Vec<Touched>)> {
         let session = self.engine.session()?;
         session.register_step("changes", Arc::new(changes))?;
         let (files, _) = candidates.count();
         // Each sorts its part of the changes.
         let sorts = self.engine.memory_bytes() / SORT_BYTES;
-        let workers_at_once = self.engine.parallel().min(sorts).max(1);
+        let worth = usize::try_from(choice.rows.div_ceil(WORKER_ROWS)).unwrap_or(usize::MAX);
+        let workers_at_once = self.engine.parallel().min(sorts).min(worth).max(1);
         let each = files.div_ceil(workers_at_once).max(1);
         let mut workers = JoinSet::new();
         for first in (0..files).step_by(each) {
@@ -219,7 +246,8 @@ impl Attempt<'_> {
                 )
             })?;
             let (stage, candidates) = (Arc::clone(stage), candidates.clone());
-            workers.spawn(async move { stage.rewrite(&candidates, sorted).await });
+            let listed = choice.listed.clone();
+            workers.spawn(async move { stage.rewrite(&candidates, sorted, &listed).await });
         }
         let (mut written, mut touched) = (Vec::new(), Vec::new());
         while let Some(done) = workers.join_next().await {
@@ -283,16 +311,15 @@ impl Split {
                 updated: count(&and(&not(&is_new)?, &not(&deletes)?)?),
                 deleted: count(&deletes),
             };
+            let old = filter_record_batch(&batch, &not(&is_new)?)?;
+            part.gone.add(&old)?;
             let Some(sender) = &self.changes else {
-                part.gone
-                    .add(&filter_record_batch(&batch, &not(&is_new)?)?)?;
                 let rows = filter_record_batch(&batch, &not(&deletes)?)?;
                 writer.write(&self.of_table(&rows)?).await?;
                 continue;
             };
             let new = filter_record_batch(&batch, &is_new)?;
             writer.write(&self.of_table(&new)?).await?;
-            let old = filter_record_batch(&batch, &not(&is_new)?)?;
             if old.num_rows() > 0 && sender.send(old).await.is_err() {
                 // Whoever takes them has stopped, and says why.
                 break;

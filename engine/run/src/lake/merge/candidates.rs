@@ -17,13 +17,14 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use iceberg::scan::FileScanTask;
 use iceberg::spec::{DataContentType, SchemaRef as IcebergSchemaRef};
 use iceberg::table::Table;
 use roaring::RoaringTreemap;
 
+use super::blooms;
 use super::deletes;
 use super::keys::{Keys, lower_bound};
 use crate::lake::failure::failed;
@@ -35,6 +36,9 @@ use crate::lake::scan::{LakeScan, by_identifier, external, spread};
 pub const FILE: &str = "__lakewright_file";
 /// The column that tells which row of its file a row is, the first being 0.
 pub const POSITION: &str = "__lakewright_position";
+
+/// Files whose bloom filters are asked at the same time.
+const FILES_AT_ONCE: usize = 8;
 
 /// The files of a table that may hold rows with certain keys.
 #[derive(Clone, Debug)]
@@ -110,8 +114,10 @@ impl Candidates {
             Wanted::Keys(_, keys) => keys.is_none_or(|keys| keys.may_be_in(file)),
             Wanted::Where(_) => planned.contains(file.file.file_path()),
         };
+        let data: Vec<LiveFile> = live.data.into_iter().filter(is_wanted).collect();
+        let data = by_blooms(table, data, wanted).await?;
         let mut pairs = Vec::new();
-        for file in live.data.into_iter().filter(is_wanted) {
+        for file in data {
             // A file that is passed over would keep its rows beside those that come.
             let task = tasks.remove(file.file.file_path()).ok_or_else(|| {
                 Error::new(
@@ -236,6 +242,29 @@ impl Candidates {
             (folder.to_owned(), bound, path.to_owned())
         });
     }
+}
+
+/// The files whose bloom filters leave room for one of the keys.
+async fn by_blooms(
+    table: &Table,
+    files: Vec<LiveFile>,
+    wanted: Wanted<'_>,
+) -> Result<Vec<LiveFile>> {
+    let looked = match wanted {
+        Wanted::Keys(_, Some(keys)) => keys.looked(),
+        Wanted::Keys(_, None) | Wanted::Where(_) => Vec::new(),
+    };
+    if looked.is_empty() {
+        return Ok(files);
+    }
+    let ask = async |file: LiveFile| {
+        let may = blooms::may_hold(table.file_io(), &file.file, &looked).await?;
+        Ok::<_, Error>(may.then_some(file))
+    };
+    let some = stream::iter(files).map(ask).buffered(FILES_AT_ONCE);
+    some.try_filter_map(async |file| Ok(file))
+        .try_collect()
+        .await
 }
 
 /// Equality deletes are not understood here.

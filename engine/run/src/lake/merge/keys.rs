@@ -17,6 +17,7 @@ use iceberg::spec::{
     DataFile, Datum, PartitionSpec, PartitionSpecRef, PrimitiveLiteral, Struct, Transform,
 };
 
+use super::blooms::{FewValues, Looked};
 use crate::lake::files::LiveFile;
 use crate::lake::partition::widened;
 use crate::lake::writer::{Shape, Splitter};
@@ -50,7 +51,9 @@ impl SeenKeys {
         let comparable = columns.iter().filter_map(|name| {
             let (index, field) = rows.column_with_name(name)?;
             let id = shape.schema().field_id_by_name(name)?;
-            has_bounds(field.data_type()).then(|| KeyColumn::none(index, id, field.data_type()))
+            let has_bloom = shape.blooms().has(name);
+            has_bounds(field.data_type())
+                .then(|| KeyColumn::none(index, id, field.data_type(), has_bloom))
         });
         let specs = shape.specs().iter();
         let partitions = specs.filter_map(|spec| Partitions::none(spec, columns, rows, shape));
@@ -73,7 +76,7 @@ impl SeenKeys {
         if let (Some((index, field)), Some(id)) = (found, id)
             && has_bounds(field.data_type())
         {
-            let mut column = KeyColumn::none(index, id, field.data_type())?;
+            let mut column = KeyColumn::none(index, id, field.data_type(), false)?;
             column.reach = reach;
             self.columns.push(column);
         }
@@ -114,6 +117,20 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Columns of which so few values are looked for that bloom filters tell files apart.
+    pub(super) fn looked(&self) -> Vec<Looked<'_>> {
+        let Self(seen) = self;
+        let few = seen.columns.iter().filter(|column| column.few.are_known());
+        few.map(|column| Looked {
+            column: column.id,
+            r#type: &column.r#type,
+            values: &column.few,
+        })
+        .collect()
+    }
+}
+
 /// The least and the greatest of some values, as bytes that sort like the values.
 type Range = (Box<[u8]>, Box<[u8]>);
 
@@ -125,18 +142,22 @@ struct KeyColumn {
     converter: RowConverter,
     /// How far beside a value others may lie that count as well, in the unit of the type.
     reach: i64,
+    /// The values themselves.
+    few: FewValues,
     /// Where the values lie; in order and apart from each other once they were coalesced.
     ranges: Vec<Range>,
 }
 
 impl KeyColumn {
-    fn none(index: usize, id: i32, r#type: &DataType) -> Result<Self> {
+    /// No values yet; with `has_bloom` files may have bloom filters of it.
+    fn none(index: usize, id: i32, r#type: &DataType, has_bloom: bool) -> Result<Self> {
         Ok(Self {
             index,
             id,
             r#type: r#type.clone(),
             converter: RowConverter::new(vec![SortField::new(r#type.clone())])?,
             reach: 0,
+            few: FewValues::none(has_bloom),
             ranges: Vec::new(),
         })
     }
@@ -145,6 +166,7 @@ impl KeyColumn {
         if values.is_empty() {
             return Ok(());
         }
+        self.few.add(values);
         let order = sort_to_indices(values, Some(SortOptions::default()), None)?;
         let sorted = take(values, &order, None)?;
         let moved = |by| self.converter.convert_columns(&[moved(&sorted, by)]);
@@ -334,7 +356,7 @@ mod tests {
     use super::*;
 
     fn column(values: &[i64]) -> KeyColumn {
-        let mut column = KeyColumn::none(0, 1, &DataType::Int64).unwrap();
+        let mut column = KeyColumn::none(0, 1, &DataType::Int64, false).unwrap();
         for some in values.chunks(3) {
             let some: ArrayRef = Arc::new(Int64Array::from(some.to_vec()));
             column.add(&some).unwrap();
@@ -380,7 +402,7 @@ mod tests {
     #[test]
     fn a_time_is_met_where_it_lies_no_further_away_than_it_may() {
         let r#type = DataType::Date32;
-        let mut column = KeyColumn::none(0, 1, &r#type).unwrap();
+        let mut column = KeyColumn::none(0, 1, &r#type, false).unwrap();
         column.reach = 3;
         let days: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![i32::MAX, 10, 30]));
         column.add(&days).unwrap();

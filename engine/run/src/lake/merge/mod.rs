@@ -4,12 +4,14 @@
 //! rows stand. Either their files are written again (copy-on-write), or position deletes list them (merge-on-read).
 //! Equality deletes are never written: many readers do not know them. Knows no SQL.
 
+mod blooms;
 mod candidates;
+mod choice;
 mod deletes;
 mod keys;
 mod rewrite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
@@ -22,6 +24,7 @@ use roaring::RoaringTreemap;
 
 pub(super) use self::candidates::{Candidate, Wanted};
 pub use self::candidates::{Candidates, FILE, POSITION};
+pub use self::choice::Choice;
 pub use self::keys::{Keys, SeenKeys};
 use super::commit::{AddedDelete, ConflictPolicy, Removal, RemovedFiles};
 use super::history::ChangedRows;
@@ -92,6 +95,13 @@ impl GoneRows {
     /// How many they are.
     pub fn count(&self) -> u64 {
         self.0.values().map(RoaringTreemap::len).sum()
+    }
+
+    /// Those of these files.
+    #[must_use]
+    pub fn only(mut self, files: &BTreeSet<u32>) -> Self {
+        self.0.retain(|file, _| files.contains(file));
+        self
     }
 
     /// The same, those of a file together, in at most so many parts.
@@ -202,15 +212,17 @@ impl TableStage {
         Candidates::of(target.id(), target.base(), columns, &table, wanted).await
     }
 
-    /// Copy-on-write: writes the files again that changes name. Changes have the table's columns with [`FILE`],
-    /// [`POSITION`] and [`DELETES`], and come in the order of their places.
+    /// Copy-on-write: writes the files again that changes name; of those that are `listed` only the changed rows, whose
+    /// old ones are [`Self::delete_rows`]'s. Changes have the table's columns with [`FILE`], [`POSITION`] and
+    /// [`DELETES`], and come in the order of their places.
     pub async fn rewrite(
         &self,
         candidates: &Candidates,
         changes: BatchStream,
+        listed: &BTreeSet<u32>,
     ) -> Result<(WrittenFiles, Touched)> {
         let mut writer = self.writer()?;
-        let rewritten = rewrite::rewrite(candidates, &mut writer, changes).await?;
+        let rewritten = rewrite::rewrite(candidates, &mut writer, changes, listed).await?;
         let mut touched = Touched::default();
         for number in rewritten {
             if let Some(file) = candidates.files().get(number as usize) {
@@ -237,7 +249,9 @@ impl TableStage {
                 touched.insert(file);
             }
         }
-        let (written, rewritten) = self.rewrite(candidates, some.into_changes()).await?;
+        let (written, rewritten) = self
+            .rewrite(candidates, some.into_changes(), &BTreeSet::new())
+            .await?;
         Ok((written, touched.and(rewritten)))
     }
 

@@ -3,11 +3,11 @@
 //! One pass over the files and one over the changes, both in the order of places, so that a table that was sorted stays
 //! sorted and nothing is held but a batch of each.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::interleave;
+use arrow::compute::{interleave, take_record_batch};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef, UInt32Type, UInt64Type};
 use connectors::{BatchStream, Error, ErrorKind, Result};
 use futures::StreamExt;
@@ -21,11 +21,13 @@ use crate::lake::writer::StageWriter;
 /// Rows read from a file at a time.
 const BATCH_ROWS: usize = 8192;
 
-/// Writes the files again that changes name; which those are. Changes come in the order of their places.
+/// Writes the files again that changes name; which those are. Of those that are `listed` only the changed rows are
+/// written. Changes come in the order of their places.
 pub(super) async fn rewrite(
     candidates: &Candidates,
     writer: &mut StageWriter,
     changes: BatchStream,
+    listed: &BTreeSet<u32>,
 ) -> Result<Vec<u32>> {
     let mut changes = Changes::new(changes, candidates.arrow());
     let names: Vec<&str> = candidates
@@ -36,6 +38,12 @@ pub(super) async fn rewrite(
         .collect();
     let mut rewritten = Vec::new();
     while let Some(number) = changes.next_file().await? {
+        if listed.contains(&number) {
+            if let Some(rows) = changes.rows_of(number, candidates.arrow())? {
+                writer.write(&rows).await?;
+            }
+            continue;
+        }
         let file = candidates.files().get(number as usize);
         let file = file.ok_or_else(|| out_of_order(number))?;
         let mut rows = candidates.read(file, &names, BATCH_ROWS)?;
@@ -200,6 +208,26 @@ impl Changes {
             }
         }
         Ok(here)
+    }
+
+    /// The rows of the next changes, as far as they are of this file and in one batch; `None` where all only delete.
+    fn rows_of(&mut self, file: u32, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        let Some(front) = self.waiting.front_mut() else {
+            return Ok(None);
+        };
+        let mut stay: Vec<u32> = Vec::new();
+        while front.files.values().get(front.next) == Some(&file) {
+            if !front.deletes.value(front.next) {
+                stay.extend(u32::try_from(front.next));
+            }
+            front.next += 1;
+        }
+        if stay.is_empty() {
+            return Ok(None);
+        }
+        let rows = take_record_batch(&front.rows, &UInt32Array::from(stay))?;
+        let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?;
+        Ok(Some(rows))
     }
 
     /// Takes in one more batch; whether there was one.

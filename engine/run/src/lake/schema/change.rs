@@ -95,6 +95,13 @@ impl Default for OnSchemaChange {
     }
 }
 
+impl Retyped {
+    /// Whether one of the types has parts.
+    fn has_parts(&self) -> bool {
+        self.from.contains('<') || self.to.contains('<')
+    }
+}
+
 impl Evolution {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
@@ -120,7 +127,11 @@ impl Evolution {
                 refused(message).help("allow it with `on_schema_change: { relax: accept }`")
             );
         }
-        if let (Reaction::Reject, Some(column)) = (on.narrow, self.narrowed.first()) {
+        // Values of another structure are not cast: a part that has no place in the table would be lost.
+        let mut narrowed = self.narrowed.iter();
+        if let Some(column) =
+            narrowed.find(|column| on.narrow == Reaction::Reject || column.has_parts())
+        {
             return Err(refused(retyped(column)).help(format!(
                 "cast the column to `{}` in a transform, or load into another table",
                 column.from

@@ -18,7 +18,7 @@ pub(in crate::lake) fn renamed(
     let mut fields = table.as_struct().fields().to_vec();
     let mut changed = false;
     for (new, old) in renamed_from {
-        require_one_name(rows, new, old, table)?;
+        require_one_name(rows, new, old)?;
         let has = |name: &str| table.as_struct().field_by_name(name).is_some();
         if has(new) && has(old) {
             return Err(Error::new(
@@ -41,7 +41,7 @@ pub(in crate::lake) fn renamed(
 
 /// Of two names of one column the rows have one: with both, nothing would say which of them goes on with it; with none
 /// of them the name is a mistake, or that of a part.
-fn require_one_name(rows: &SchemaRef, new: &str, old: &str, table: &Schema) -> Result<()> {
+fn require_one_name(rows: &SchemaRef, new: &str, old: &str) -> Result<()> {
     let comes = |name: &str| rows.field_with_name(name).is_ok();
     match (comes(new), comes(old)) {
         (true, false) | (false, true) => return Ok(()),
@@ -56,7 +56,11 @@ fn require_one_name(rows: &SchemaRef, new: &str, old: &str, table: &Schema) -> R
         }
         (false, false) => {}
     }
-    if table.field_by_name(old).is_some() && table.as_struct().field_by_name(old).is_none() {
+    let is_part = |name: &str| {
+        let whole = name.split_once('.').map(|(whole, _)| whole);
+        whole.is_some_and(|whole| comes(whole) && !comes(name))
+    };
+    if is_part(old) || is_part(new) {
         return Err(Error::new(
             ErrorKind::Unsupported,
             format!("`{old}` is a part of a column, and only whole columns can be renamed"),

@@ -30,7 +30,7 @@ impl OpenFile {
     /// Opens a file; `first` are the rows that come first, which show how its columns are best encoded.
     pub(super) async fn open(shape: &Shape, location: String, first: &RecordBatch) -> Result<Self> {
         failpoint::before(Point::FileOpen).await?;
-        let encoding = properties(first, !shape.spec.is_unpartitioned())?;
+        let encoding = properties(first, !shape.spec.is_unpartitioned(), shape.blooms())?;
         let output = shape
             .file_io
             .new_output(&location)

@@ -3,6 +3,7 @@
 //! Bounded memory whatever the number of partitions: rows wait in lanes, one a partition, and when they together hold
 //! too much the fullest are encoded and the largest files closed. Knows nothing of catalogs, runs and commits.
 
+mod bloom;
 mod bounds;
 mod file;
 mod lane;

@@ -9,6 +9,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::bloom::Blooms;
 use super::bounds::LONGEST_BYTES;
 
 /// Rows of a row group at most: what one reader thread takes at a time, and what a sorted run is.
@@ -31,7 +32,11 @@ const DICTIONARY_MAX_DISTINCT_PERCENT: usize = 80;
 ///
 /// A column whose values are nearly all different gets no dictionary: the writer would build one for every row group,
 /// find it too large, and drop it.
-pub(super) fn properties(first: &RecordBatch, partitioned: bool) -> Result<WriterProperties> {
+pub(super) fn properties(
+    first: &RecordBatch,
+    partitioned: bool,
+    blooms: &Blooms,
+) -> Result<WriterProperties> {
     let page_rows = if partitioned {
         PARTITIONED_PAGE_ROWS
     } else {
@@ -55,7 +60,7 @@ pub(super) fn properties(first: &RecordBatch, partitioned: bool) -> Result<Write
             builder = builder.set_column_dictionary_enabled(path, false);
         }
     }
-    Ok(builder.build())
+    Ok(blooms.set(builder).build())
 }
 
 /// Whether nearly all values are different.

@@ -11,6 +11,7 @@ use iceberg::io::FileIO;
 use iceberg::spec::{PartitionSpecRef, SchemaRef, SortOrder, Struct, TableMetadata};
 use uuid::Uuid;
 
+use super::bloom::Blooms;
 use super::sort::{SortKey, sort_keys};
 use crate::lake::failure::failed;
 
@@ -33,6 +34,7 @@ pub(in crate::lake) struct Shape {
     pub(super) exact: BTreeSet<String>,
     pub(super) target_file_bytes: usize,
     pub(super) sort: Vec<SortKey>,
+    blooms: Blooms,
     /// What an open file costs besides the rows in it.
     pub(super) open_file_bytes: usize,
     /// What a file that is sorted as a whole may say of itself.
@@ -67,11 +69,14 @@ impl Shape {
             .sort_orders_iter()
             .find(|order| order.fields == sort.fields);
         let known = known.filter(|_| !sort.is_unsorted());
+        let blooms = Blooms::of(metadata);
         Ok(Self {
             file_io,
             sort: sort_keys(sort, &schema),
             sort_order_id: known.and_then(|order| i32::try_from(order.order_id).ok()),
-            open_file_bytes: schema.field_id_to_fields().len() * OPEN_COLUMN_BYTES,
+            open_file_bytes: schema.field_id_to_fields().len() * OPEN_COLUMN_BYTES
+                + blooms.open_bytes(),
+            blooms,
             schema,
             arrow,
             spec,
@@ -97,6 +102,11 @@ impl Shape {
     /// All ways in which files of the table are or were cut.
     pub(in crate::lake) fn specs(&self) -> &[PartitionSpecRef] {
         &self.specs
+    }
+
+    /// The columns that get bloom filters.
+    pub(in crate::lake) const fn blooms(&self) -> &Blooms {
+        &self.blooms
     }
 
     /// Where files are written.
