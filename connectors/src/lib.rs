@@ -17,9 +17,9 @@ mod value;
 pub mod wrap;
 
 pub use contract::{
-    BatchStream, Capability, Connection, Connector, From, Incremental, KnownBy, Nulls, Opening,
-    Read, Remembered, Scan, Sink, SinkCapability, Source, SourceCapability, Split, SplitBy, Stage,
-    Staged, Stamp, Window, Write, WriteMode,
+    BatchStream, Capability, Connection, Connector, Fence, From, Incremental, KnownBy, Nulls,
+    Opening, Read, Remembered, Scan, Sink, SinkCapability, Source, SourceCapability, Split,
+    SplitBy, Stage, Staged, Stamp, Window, Write, WriteMode,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use files::{S3Options, explain_columns, open_store};

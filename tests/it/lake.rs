@@ -106,6 +106,7 @@ fn stamp(run: &str) -> Stamp {
         fingerprint: "f00d".to_owned(),
         watermarks: BTreeMap::from([("visit".to_owned(), format!("\"{run}\""))]),
         now_ms: 1_750_000_000_000,
+        fence: None,
     }
 }
 

@@ -34,7 +34,7 @@ mod watermark;
 pub use abandon::{AbandonedRun, AbandonedTable, NextRun};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use connectors::{BatchStream, Error, ErrorKind, Result};
-pub use engine::{Engine, Finding, LoadReport, RunReport, Settings};
+pub use engine::{Engine, Finding, LEASE, LoadReport, RunReport, Settings};
 pub use findings::findings;
 pub use maintain::{Chore, Compacted, Done};
 pub use progress::{Progress, ProgressEvent, Silent};

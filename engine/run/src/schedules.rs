@@ -157,7 +157,7 @@ impl Engine {
                 rule: rule.clone(),
                 seen: std::collections::BTreeMap::new(),
             };
-            if !state.decide(&[decision], now).await?.is_empty() {
+            if !state.decide(None, &[decision], now).await?.is_empty() {
                 return Ok(());
             }
         }

@@ -103,7 +103,11 @@ impl Daemon {
                 () = self.work.one_ended() => {}
             }
         }
-        self.lease = None;
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = lease.release().await
+        {
+            self.watch.news(&News::Trouble(error));
+        }
         self.work.leave(self.how.grace).await;
         self.version.engine().close().await;
     }
@@ -139,7 +143,7 @@ impl Daemon {
         }
         let open = self.version.engine().state().await?.open_decisions();
         self.work
-            .begin(&self.version, open.await?, self.lease.is_some())
+            .begin(&self.version, open.await?, self.lease.as_ref())
             .await
     }
 
@@ -159,7 +163,7 @@ impl Daemon {
             return Ok(());
         }
         // Where another daemon or a command was quicker, the next look sees what that has decided.
-        for decision in state.decide(&decisions, now).await? {
+        for decision in state.decide(self.lease.as_ref(), &decisions, now).await? {
             self.watch.news(&News::Decided(decision));
         }
         Ok(())
@@ -167,8 +171,8 @@ impl Daemon {
 
     /// Whether it is this daemon that decides.
     async fn leads(&mut self) -> Result<bool> {
-        if let Some(lease) = &mut self.lease {
-            if lease.holds().await {
+        if let Some(lease) = &self.lease {
+            if !lease.is_lost() {
                 return Ok(true);
             }
             self.lease = None;

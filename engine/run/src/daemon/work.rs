@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::version::Version;
 use super::{News, Watch};
 use crate::runner::Decided;
-use crate::state::OpenDecision;
+use crate::state::{Lease, OpenDecision};
 
 /// How long a pipeline rests that somebody else is running.
 const ELSEWHERE: Duration = Duration::from_secs(2);
@@ -56,13 +56,13 @@ impl Work {
         }
     }
 
-    /// Begins the runs of these decisions, the oldest first, as far as there is room. `leads` says whether this daemon may
-    /// close what has no pipeline any more: another may know a newer version.
+    /// Begins the runs of these decisions, the oldest first, as far as there is room. `leads` is the
+    /// right to close what has no pipeline any more: another daemon may know a newer version.
     pub(super) async fn begin(
         &mut self,
         version: &Arc<Version>,
         open: Vec<OpenDecision>,
-        leads: bool,
+        leads: Option<&Lease>,
     ) -> Result<()> {
         let still: BTreeSet<&PipelineId> = open.iter().map(|decision| &decision.pipeline).collect();
         self.resting.retain(|id, _| still.contains(id));
@@ -80,11 +80,13 @@ impl Work {
                 .contains_key(&decision.pipeline)
             {
                 self.start(version, decision);
-            } else if leads && version.is_settled() {
+            } else if let Some(lease) = leads
+                && version.is_settled()
+            {
                 let state = version.engine().state().await?;
                 let why = "the project no longer has this pipeline";
                 state
-                    .close_decision(&decision.pipeline, decision.sequence, why)
+                    .close_decision(lease, &decision.pipeline, decision.sequence, why)
                     .await?;
             }
         }
@@ -137,6 +139,13 @@ impl Work {
         let times = self.resting.get(&pipeline).map_or(0, |rests| rests.times);
         let outcome = match outcome {
             Ok(Decided::Elsewhere) => {
+                self.rest(pipeline, ELSEWHERE, times);
+                return;
+            }
+            Ok(Decided::TakenOver) => {
+                self.watch.news(&News::TakenOver {
+                    pipeline: &pipeline,
+                });
                 self.rest(pipeline, ELSEWHERE, times);
                 return;
             }

@@ -1,0 +1,132 @@
+//! Rights in a `PostgreSQL` database. The clock is that of its server.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connectors::{Fence, Result};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, PgExecutor};
+
+use super::{Holding, Lease};
+use crate::state::{alive, fault};
+
+/// The number of a right, and whether its time is not over.
+pub(in crate::state) const STANDS: &str =
+    "SELECT token, coalesce(until > clock_timestamp(), false) FROM lease WHERE name = $1";
+
+const ADD: &str = "INSERT INTO lease (name, token) VALUES ($1, 0) ON CONFLICT DO NOTHING";
+
+/// The same, while nobody else can take it. Waits for what is being written under it.
+const STANDS_STILL: &str = "SELECT token, coalesce(until > clock_timestamp(), false)
+    FROM lease WHERE name = $1 FOR UPDATE";
+
+/// Gives a right. Its number goes on growing where the table was made anew: it is never below the time.
+const GIVE: &str = "UPDATE lease SET until = clock_timestamp() + make_interval(secs => $2),
+        token = greatest(token + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+    WHERE name = $1 RETURNING token";
+
+const RENEW: &str = "UPDATE lease SET until = clock_timestamp() + make_interval(secs => $3)
+    WHERE name = $1 AND token = $2";
+
+const GIVE_BACK: &str = "UPDATE lease SET until = NULL WHERE name = $1 AND token = $2";
+
+/// Takes a right for a time; `None` where somebody else has it.
+pub(in crate::state) async fn take(
+    options: &PgConnectOptions,
+    name: &str,
+    time: Duration,
+) -> Result<Option<Lease>> {
+    let mut session = connect(options).await?;
+    let mut transaction = session.begin().await.map_err(fault::of)?;
+    let add = sqlx::query(ADD).bind(name);
+    add.execute(&mut *transaction).await.map_err(fault::of)?;
+    let (token, holds): (i64, bool) = sqlx::query_as(STANDS_STILL)
+        .bind(name)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(fault::of)?;
+    let of = |token| Fence {
+        name: name.to_owned(),
+        token,
+    };
+    if holds && lives(&mut *transaction, &of(token)).await? {
+        return Ok(None);
+    }
+    let token: i64 = sqlx::query_scalar(GIVE)
+        .bind(name)
+        .bind(time.as_secs_f64())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(fault::of)?;
+    let fence = of(token);
+    alive::in_session(&mut transaction, &fence).await?;
+    transaction.commit().await.map_err(fault::of)?;
+    let holding = InSession {
+        options: options.clone(),
+        session: Some(session),
+        time,
+    };
+    Ok(Some(Lease::kept(fence, Box::new(holding), None, time)))
+}
+
+/// Whether the process lives that was given this, as far as the server knows.
+pub(in crate::state) async fn lives(on: impl PgExecutor<'_>, fence: &Fence) -> Result<bool> {
+    sqlx::query_scalar(alive::IS_HELD)
+        .bind(alive::key(fence))
+        .fetch_one(on)
+        .await
+        .map_err(fault::of)
+}
+
+/// Holds a right for another while; false where somebody else has it.
+pub(in crate::state) async fn renew(
+    on: impl PgExecutor<'_>,
+    fence: &Fence,
+    time: Duration,
+) -> Result<bool> {
+    let renew = sqlx::query(RENEW)
+        .bind(&fence.name)
+        .bind(fence.token)
+        .bind(time.as_secs_f64());
+    let renewed = renew.execute(on).await.map_err(fault::of)?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    PgConnection::connect_with(options).await.map_err(fault::of)
+}
+
+struct InSession {
+    options: PgConnectOptions,
+    /// What others see of this process; `None` where it has broken.
+    session: Option<PgConnection>,
+    time: Duration,
+}
+
+#[async_trait]
+impl Holding for InSession {
+    async fn renew(&mut self, fence: &Fence) -> Result<bool> {
+        // One that was left in the middle of a question is of no more use.
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let mut session = connect(&self.options).await?;
+                alive::in_session(&mut session, fence).await?;
+                session
+            }
+        };
+        let renewed = renew(&mut session, fence, self.time).await?;
+        self.session = Some(session);
+        Ok(renewed)
+    }
+
+    async fn give_back(self: Box<Self>, fence: &Fence) -> Result<()> {
+        let mut session = match self.session {
+            Some(session) => session,
+            None => connect(&self.options).await?,
+        };
+        let give = sqlx::query(GIVE_BACK).bind(&fence.name).bind(fence.token);
+        give.execute(&mut session).await.map_err(fault::of)?;
+        session.close().await.map_err(fault::of)
+    }
+}

@@ -1,0 +1,117 @@
+//! Rights in an `SQLite` file. The clock is that of the machine, which all who use the file are on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connectors::{Fence, Result};
+use sqlx::SqlitePool;
+
+use super::{Holding, Lease};
+use crate::state::{alive, fault};
+
+/// The number of a right, and whether its time is not over.
+pub(in crate::state) const STANDS: &str =
+    "SELECT token, coalesce(until > CAST(unixepoch('subsec') * 1000 AS INTEGER), 0)
+    FROM lease WHERE name = ?1";
+
+/// Gives a right. Its number goes on growing where the file was made anew: it is never below the time.
+const GIVE: &str = "INSERT INTO lease (name, token, until)
+    VALUES (?1, CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?2)
+    ON CONFLICT (name) DO UPDATE
+        SET token = max(lease.token + 1, excluded.token), until = excluded.until
+    RETURNING token";
+
+const RENEW: &str = "UPDATE lease SET until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?3
+    WHERE name = ?1 AND token = ?2";
+
+const GIVE_BACK: &str = "UPDATE lease SET until = NULL WHERE name = ?1 AND token = ?2";
+
+/// Takes a right for a time; `None` where somebody else has it.
+pub(in crate::state) async fn take(
+    pool: &SqlitePool,
+    state: &Path,
+    name: &str,
+    time: Duration,
+) -> Result<Option<Lease>> {
+    let mut transaction = pool
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(fault::of)?;
+    let before: Option<(i64, bool)> = sqlx::query_as(STANDS)
+        .bind(name)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(fault::of)?;
+    let of = |token| Fence {
+        name: name.to_owned(),
+        token,
+    };
+    if let Some((token, true)) = before
+        && alive::is_in_folder(state, &of(token))?
+    {
+        return Ok(None);
+    }
+    let token = sqlx::query_scalar(GIVE)
+        .bind(name)
+        .bind(millis(time))
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(fault::of)?;
+    let fence = of(token);
+    let sign = alive::in_folder(state, &fence)?;
+    transaction.commit().await.map_err(fault::of)?;
+    if let Some((token, _)) = before {
+        alive::remove_from_folder(state, &of(token));
+    }
+    let holding = InFile {
+        pool: pool.clone(),
+        state: state.to_owned(),
+        time,
+    };
+    Ok(Some(Lease::kept(
+        fence,
+        Box::new(holding),
+        Some(sign),
+        time,
+    )))
+}
+
+/// Holds a right for another while; false where somebody else has it.
+pub(in crate::state) async fn renew(
+    pool: &SqlitePool,
+    fence: &Fence,
+    time: Duration,
+) -> Result<bool> {
+    let renew = sqlx::query(RENEW)
+        .bind(&fence.name)
+        .bind(fence.token)
+        .bind(millis(time));
+    let renewed = renew.execute(pool).await.map_err(fault::of)?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+struct InFile {
+    pool: SqlitePool,
+    state: PathBuf,
+    time: Duration,
+}
+
+#[async_trait]
+impl Holding for InFile {
+    async fn renew(&mut self, fence: &Fence) -> Result<bool> {
+        renew(&self.pool, fence, self.time).await
+    }
+
+    async fn give_back(self: Box<Self>, fence: &Fence) -> Result<()> {
+        let give = sqlx::query(GIVE_BACK).bind(&fence.name).bind(fence.token);
+        give.execute(&self.pool).await.map_err(fault::of)?;
+        alive::remove_from_folder(&self.state, fence);
+        Ok(())
+    }
+}

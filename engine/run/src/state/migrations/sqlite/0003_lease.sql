@@ -1,0 +1,8 @@
+-- Rights that one process has at a time: to run a pipeline, by its name, and to decide about schedules.
+-- `token` grows each time the right is given; `until` is when it lapses unless it is renewed, in milliseconds since 1970,
+-- NULL once it was given back.
+CREATE TABLE lease (
+    name  TEXT    PRIMARY KEY,
+    token INTEGER NOT NULL,
+    until INTEGER
+) STRICT, WITHOUT ROWID;
