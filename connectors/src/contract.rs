@@ -294,6 +294,8 @@ impl Write {
 /// number grows each time it is given, so that who has the higher one is the one who has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence {
+    /// Who gives it: what others give under the same name is another right.
+    pub giver: String,
     /// What it is the right to: a pipeline.
     pub name: String,
     /// The number with which it was given.

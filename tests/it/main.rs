@@ -61,6 +61,8 @@ mod services;
 mod sql_errors;
 mod state;
 mod states;
+#[cfg(debug_assertions)]
+mod takeover;
 mod tidy;
 mod together;
 mod ui;

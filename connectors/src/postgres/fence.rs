@@ -19,8 +19,9 @@ pub(super) async fn hold(session: &mut Session, neighbour: &Relation, fence: &Fe
     let table = table.as_sql();
     let held = session
         .run(&format!(
-            "INSERT INTO {table} AS f (name, token) VALUES ({}, {}) \
-             ON CONFLICT (name) DO UPDATE SET token = excluded.token WHERE f.token <= excluded.token",
+            "INSERT INTO {table} AS f (giver, name, token) VALUES ({}, {}, {}) \
+             ON CONFLICT (giver, name) DO UPDATE SET token = excluded.token WHERE f.token <= excluded.token",
+            sql::text(&fence.giver),
             sql::text(&fence.name),
             fence.token
         ))
@@ -59,7 +60,8 @@ async fn make(session: &mut Session, table: &Relation) -> Result<()> {
         .run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('lakewright_fences'))")
         .await?;
     let create = format!(
-        "CREATE TABLE IF NOT EXISTS {table} (name text PRIMARY KEY, token bigint NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS {table} (giver text, name text, token bigint NOT NULL, \
+         PRIMARY KEY (giver, name))"
     );
     session.run(&create).await.map(drop).map_err(|error| {
         if error.kind() == ErrorKind::PermissionDenied {

@@ -258,7 +258,17 @@ impl StateStore for PostgresStore {
             .await
             .map_err(fault::of)?;
         match row {
-            Some((token, true)) => lease::lives(pool, &Fence { name, token }).await,
+            Some((token, true)) => {
+                lease::lives(
+                    pool,
+                    &Fence {
+                        giver: String::new(),
+                        name,
+                        token,
+                    },
+                )
+                .await
+            }
             _ => Ok(false),
         }
     }

@@ -270,7 +270,14 @@ impl StateStore for SqliteStore {
             .asked("lease", lease::STANDS_IN_FILE, arguments)
             .await?;
         match rows.into_iter().next() {
-            Some((token, true)) => alive::is_in_folder(&self.path, &Fence { name, token }),
+            Some((token, true)) => alive::is_in_folder(
+                &self.path,
+                &Fence {
+                    giver: String::new(),
+                    name,
+                    token,
+                },
+            ),
             _ => Ok(false),
         }
     }

@@ -191,7 +191,10 @@ impl Pointers for PostgresPointers {
             .await
             .map_err(move_error)?;
         for fence in fences {
-            let hold = sqlx::query(HOLD).bind(&fence.name).bind(fence.token);
+            let hold = sqlx::query(HOLD)
+                .bind(&fence.giver)
+                .bind(&fence.name)
+                .bind(fence.token);
             let held = hold.execute(&mut *transaction).await.map_err(move_error)?;
             if held.rows_affected() != 1 {
                 return Err(MoveError::fenced(fence));

@@ -39,11 +39,14 @@ pub(super) const CREATE_TABLES: [&str; 2] = [
 ];
 /// The table of who may change something, beside them: of each name the highest token that was seen.
 pub(super) const CREATE_FENCES: &str = "CREATE TABLE IF NOT EXISTS lakewright_fences (
-        name VARCHAR(300) NOT NULL PRIMARY KEY,
-        token BIGINT NOT NULL)";
+        giver VARCHAR(64) NOT NULL,
+        name VARCHAR(300) NOT NULL,
+        token BIGINT NOT NULL,
+        PRIMARY KEY (giver, name))";
 /// Holds a fence until the transaction ends; no row where a higher token was seen.
-pub(super) const HOLD: &str = "INSERT INTO lakewright_fences AS f (name, token) VALUES ($1, $2)
-    ON CONFLICT (name) DO UPDATE SET token = excluded.token WHERE f.token <= excluded.token";
+pub(super) const HOLD: &str = "INSERT INTO lakewright_fences AS f (giver, name, token)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (giver, name) DO UPDATE SET token = excluded.token WHERE f.token <= excluded.token";
 /// All tables of a catalog.
 pub(super) const LIST: &str = "SELECT table_namespace, table_name FROM iceberg_tables
     WHERE catalog_name = $1 AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)

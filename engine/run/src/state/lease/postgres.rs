@@ -23,7 +23,7 @@ const STANDS_STILL: &str = "SELECT token, coalesce(until > clock_timestamp(), fa
 /// Gives a right. Its number goes on growing where the table was made anew: it is never below the time.
 const GIVE: &str = "UPDATE lease SET until = clock_timestamp() + make_interval(secs => $2),
         token = greatest(token + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
-    WHERE name = $1 RETURNING token";
+    WHERE name = $1 RETURNING token, (SELECT id FROM store)";
 
 const RENEW: &str = "UPDATE lease SET until = clock_timestamp() + make_interval(secs => $3)
     WHERE name = $1 AND token = $2";
@@ -46,19 +46,20 @@ pub(in crate::state) async fn take(
         .await
         .map_err(fault::of)?;
     let of = |token| Fence {
+        giver: String::new(),
         name: name.to_owned(),
         token,
     };
     if holds && lives(&mut *transaction, &of(token)).await? {
         return Ok(None);
     }
-    let token: i64 = sqlx::query_scalar(GIVE)
+    let (token, giver): (i64, String) = sqlx::query_as(GIVE)
         .bind(name)
         .bind(time.as_secs_f64())
         .fetch_one(&mut *transaction)
         .await
         .map_err(fault::of)?;
-    let fence = of(token);
+    let fence = Fence { giver, ..of(token) };
     alive::in_session(&mut transaction, &fence).await?;
     transaction.commit().await.map_err(fault::of)?;
     let holding = InSession {

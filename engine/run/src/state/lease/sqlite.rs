@@ -21,7 +21,7 @@ const GIVE: &str = "INSERT INTO lease (name, token, until)
         CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?2)
     ON CONFLICT (name) DO UPDATE
         SET token = max(lease.token + 1, excluded.token), until = excluded.until
-    RETURNING token";
+    RETURNING token, (SELECT id FROM store)";
 
 const RENEW: &str = "UPDATE lease SET until = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?3
     WHERE name = ?1 AND token = ?2";
@@ -45,6 +45,7 @@ pub(in crate::state) async fn take(
         .await
         .map_err(fault::of)?;
     let of = |token| Fence {
+        giver: String::new(),
         name: name.to_owned(),
         token,
     };
@@ -53,13 +54,13 @@ pub(in crate::state) async fn take(
     {
         return Ok(None);
     }
-    let token = sqlx::query_scalar(GIVE)
+    let (token, giver): (i64, String) = sqlx::query_as(GIVE)
         .bind(name)
         .bind(millis(time))
         .fetch_one(&mut *transaction)
         .await
         .map_err(fault::of)?;
-    let fence = of(token);
+    let fence = Fence { giver, ..of(token) };
     let sign = alive::in_folder(state, &fence)?;
     transaction.commit().await.map_err(fault::of)?;
     if let Some((token, _)) = before {

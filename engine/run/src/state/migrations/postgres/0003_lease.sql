@@ -5,3 +5,7 @@ CREATE TABLE lease (
     token bigint      NOT NULL,
     until timestamptz
 );
+
+-- What tells this store from every other one that works on the same lake: a number says nothing beside those of another.
+CREATE TABLE store (id text NOT NULL);
+INSERT INTO store VALUES (md5(random()::text || clock_timestamp()::text || pg_backend_pid()::text));

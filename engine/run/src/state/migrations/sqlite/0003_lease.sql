@@ -6,3 +6,7 @@ CREATE TABLE lease (
     token INTEGER NOT NULL,
     until INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- What tells this store from every other one that works on the same lake: a number says nothing beside those of another.
+CREATE TABLE store (id TEXT NOT NULL) STRICT;
+INSERT INTO store VALUES (lower(hex(randomblob(16))));
