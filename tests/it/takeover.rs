@@ -197,7 +197,7 @@ fn daemons_that_die_and_stand_still_run_every_time_once() {
     for _ in 0..times {
         let one = usize::try_from(numbers.next() % 3).unwrap();
         std::thread::sleep(Duration::from_millis(numbers.next() % 700));
-        if numbers.next() % 2 == 0 {
+        if numbers.next().is_multiple_of(2) {
             daemons[one] = start();
         } else {
             daemons[one].signal("-STOP");

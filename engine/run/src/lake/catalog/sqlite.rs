@@ -185,8 +185,8 @@ impl Pointers for SqlitePointers {
                 .bind(&fence.giver)
                 .bind(&fence.name)
                 .bind(fence.token);
-            let held = hold.execute(&mut *transaction).await.map_err(move_error)?;
-            if held.rows_affected() != 1 {
+            let done = hold.execute(&mut *transaction).await.map_err(move_error)?;
+            if done.rows_affected() != 1 {
                 return Err(MoveError::fenced(fence));
             }
         }

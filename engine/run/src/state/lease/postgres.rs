@@ -108,13 +108,12 @@ struct InSession {
 impl Holding for InSession {
     async fn renew(&mut self, fence: &Fence) -> Result<bool> {
         // One that was left in the middle of a question is of no more use.
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let mut session = connect(&self.options).await?;
-                alive::in_session(&mut session, fence).await?;
-                session
-            }
+        let mut session = if let Some(session) = self.session.take() {
+            session
+        } else {
+            let mut session = connect(&self.options).await?;
+            alive::in_session(&mut session, fence).await?;
+            session
         };
         let renewed = renew(&mut session, fence, self.time).await?;
         self.session = Some(session);
