@@ -58,6 +58,7 @@ mod schedule;
 mod schemas;
 mod secrets;
 mod services;
+mod shares;
 mod sql_errors;
 mod state;
 mod states;

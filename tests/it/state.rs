@@ -1,11 +1,12 @@
 //! The state store: one suite, both databases.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use connectors::{ErrorKind, Result, Secret, SecretRef, Secrets};
-use run::scheduler::{Decision, Published, Verdict};
-use run::state::{self, RunEvent, RunId, StateStore};
+use run::scheduler::{Decision, Published, Share, Shared, Verdict};
+use run::state::{self, RunEvent, RunId, StateStore, Take};
 use run::{Clock, SystemClock};
 use spec::model;
 
@@ -147,11 +148,72 @@ async fn taken_over(sleeper: &dyn StateStore, taker: &dyn StateStore) -> Result<
     lease.release().await
 }
 
+/// Of what two may have, a third gets nothing, until one of them has gone.
+async fn shared(first: &dyn StateStore, second: &dyn StateStore) -> Result<()> {
+    let of = pipeline().name.to_string().parse().expect("a name");
+    let shares = [Share {
+        of: Shared::Connection(of),
+        most: Some(2),
+    }];
+    let free = [Share {
+        most: None,
+        ..shares[0].clone()
+    }];
+    let ids = [pipeline(), pipeline(), pipeline()];
+    let got = |take: Take| match take {
+        Take::Got(lease) => lease,
+        Take::Running => panic!("it is running"),
+        Take::Full(share) => panic!("{} is full", share.of),
+    };
+    let is_full = |take: Take| matches!(take, Take::Full(share) if share == shares[0]);
+    let one = got(first.take(&ids[0], &shares).await?);
+    let two = got(second.take(&ids[1], &shares).await?);
+    assert!(is_full(first.take(&ids[2], &shares).await?));
+    assert!(is_full(second.take(&ids[2], &shares).await?));
+    let who = first.taken().await?.remove(&shares[0].of.to_string());
+    assert_eq!(who, Some([ids[0].clone(), ids[1].clone()].into()));
+    // Who waits for nobody is counted.
+    let three = got(second.take(&ids[2], &free).await?);
+    one.release().await?;
+    assert!(is_full(second.take(&ids[0], &shares).await?));
+    three.release().await?;
+    got(second.take(&ids[0], &shares).await?).release().await?;
+    drop(two);
+    while first.taken().await?.contains_key(&shares[0].of.to_string()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Many at once: never more than may.
+    let most = Mutex::new((0_usize, 0_usize));
+    let many = (0..12).map(|number| {
+        let (store, shares, most) = (if number % 2 == 0 { first } else { second }, &shares, &most);
+        async move {
+            let id = pipeline();
+            loop {
+                if let Take::Got(lease) = store.take(&id, shares).await? {
+                    let now = {
+                        let mut held = most.lock().expect("a lock");
+                        held.0 += 1;
+                        held.1 = held.1.max(held.0);
+                        held.0
+                    };
+                    assert!(now <= 2, "{now} at once");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    most.lock().expect("a lock").0 -= 1;
+                    return lease.release().await;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    futures::future::try_join_all(many).await.map(drop)
+}
+
 async fn both(store: &model::StateStore, root: &Path, secrets: &dyn Secrets) -> Result<()> {
     let long = Duration::from_hours(1);
     let first = state::open(store, root, secrets, long).await?;
     let second = state::open(store, root, secrets, long).await?;
     suite(first.as_ref(), second.as_ref()).await?;
+    Box::pin(shared(first.as_ref(), second.as_ref())).await?;
     // Renewed long after it is over.
     let sleeper = state::open(store, root, secrets, Duration::from_nanos(1)).await?;
     taken_over(sleeper.as_ref(), second.as_ref()).await

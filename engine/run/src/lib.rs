@@ -21,6 +21,7 @@ mod progress;
 mod project;
 mod query;
 mod recorder;
+mod report;
 mod runner;
 pub mod scheduler;
 mod schedules;

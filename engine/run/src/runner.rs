@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
-use spec::model::{Pipeline, PipelineId, Retry, StepName, Target};
-use spec::plan::{Action, Plan};
+use spec::model::{Pipeline, PipelineId, Retry, StepName};
+use spec::plan::Plan;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
-use crate::execute::{Committed, Executor, cancelled, committed_before, hold_off, idle};
+use crate::engine::{Engine, RunReport, loads, planned};
+use crate::execute::{Committed, Executor, cancelled, committed_before, hold_off};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
+use crate::report::{kept, report};
+use crate::scheduler::shares;
 use crate::scratch::Scratch;
-use crate::state::{Lease, OpenDecision, RunEvent, RunId, RunRecord};
+use crate::state::{Lease, OpenDecision, RunEvent, RunId, RunRecord, Take, running};
 
 /// What is waited before an event is written again, each time it is.
 const RECORD_PAUSES: [Duration; 3] = [
@@ -44,6 +46,8 @@ pub enum Decided {
     Before,
     /// Somebody else is at a run of the pipeline.
     Elsewhere,
+    /// Others have all there is of something that it needs.
+    Full,
     /// This process stood still for too long, and somebody else has taken the run over.
     TakenOver,
 }
@@ -79,7 +83,13 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<RunReport> {
         let pipeline = self.pipeline(id)?;
-        let lease = self.state().await?.lock(id).await?;
+        // Who runs it by hand waits for nobody, but others see what it takes.
+        let mut shares = shares(self.project(), pipeline);
+        shares.iter_mut().for_each(|share| share.most = None);
+        let lease = match self.state().await?.take(id, &shares).await? {
+            Take::Got(lease) => lease,
+            Take::Running | Take::Full(_) => return Err(running(id)),
+        };
         let terms = Terms {
             lease: &lease,
             progress: &progress,
@@ -129,10 +139,11 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<Decided> {
         let pipeline = self.pipeline(&decision.pipeline)?;
-        let lease = match self.state().await?.lock(&pipeline.id).await {
-            Ok(lease) => lease,
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(Decided::Elsewhere),
-            Err(error) => return Err(error),
+        let shares = shares(self.project(), pipeline);
+        let lease = match self.state().await?.take(&pipeline.id, &shares).await? {
+            Take::Got(lease) => lease,
+            Take::Running => return Ok(Decided::Elsewhere),
+            Take::Full(_) => return Ok(Decided::Full),
         };
         let terms = Terms {
             lease: &lease,
@@ -522,35 +533,6 @@ fn may_pass(error: &Error) -> bool {
         ErrorKind::CommitUnknown => true,
         _ => error.is_retryable(),
     }
-}
-
-fn report(done: Committed) -> LoadReport {
-    LoadReport {
-        step: done.step.to_string(),
-        target: done.target,
-        rows: done.rows,
-        snapshot: done.snapshot,
-        already: done.already,
-        kept: None,
-    }
-}
-
-/// The loads that leave their tables as they are.
-fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
-    plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Load(load) if load.change.is_idle() => Some(LoadReport {
-            step: step.name.to_string(),
-            target: match &load.target {
-                Target::Lake(table) => table.to_string(),
-                Target::Connection { connection, table } => format!("{connection}: {table}"),
-            },
-            rows: 0,
-            snapshot: None,
-            already: false,
-            kept: Some(idle(&load.change)),
-        }),
-        _ => None,
-    })
 }
 
 /// What is said of a run that ended its process and not itself.

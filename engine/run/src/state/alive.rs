@@ -20,6 +20,11 @@ pub(super) const IS_HELD: &str = "SELECT EXISTS (
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND ((classid::bigint << 32) | objid::bigint) = $1)";
 
+/// All advisory locks of this database.
+pub(super) const HELD: &str = "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// A sign of life in the folder of locks beside the file `state`: locked for as long as this lives.
 pub(super) fn in_folder(state: &Path, fence: &Fence) -> Result<File> {
     let path = file_of(state, fence);

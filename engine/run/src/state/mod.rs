@@ -26,7 +26,8 @@ use connectors::{Result, Secrets};
 
 pub use decisions::{OpenDecision, PastDecision};
 pub use event::{Event, RunEvent};
-pub use lease::Lease;
+pub(crate) use lease::running;
+pub use lease::{Lease, Take};
 pub use record::RunRecord;
 pub use run_id::RunId;
 pub use standing::Standing;

@@ -20,11 +20,11 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{
-    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, decisions, fault, lease,
-    migration,
+    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, Take, decisions, fault,
+    lease, migration,
 };
 use crate::failpoint::{self, Point};
-use crate::scheduler::{Decision, Schedules};
+use crate::scheduler::{Decision, Schedules, Share, Taken};
 
 /// Connections of one process for reading and writing the log; each lock has one more.
 const CONNECTIONS: u32 = 4;
@@ -131,9 +131,9 @@ impl PostgresStore {
         Ok(&self.pool)
     }
 
-    async fn take(&self, name: &str) -> Result<Option<Lease>> {
+    async fn ask_for(&self, name: &str, shares: &[Share]) -> Result<Take> {
         self.writable().await?;
-        lease::take_in_session(&self.options, name, self.lease).await
+        lease::take_in_session(&self.options, name, shares, self.lease).await
     }
 
     /// Begins to write; what a lease is needed for only while that is in force.
@@ -235,9 +235,15 @@ impl StateStore for PostgresStore {
         Ok(records.into_iter().next())
     }
 
-    async fn lock(&self, pipeline: &PipelineId) -> Result<Lease> {
-        let lease = self.take(&pipeline.to_string()).await?;
-        lease.ok_or_else(|| lease::running(pipeline))
+    async fn take(&self, pipeline: &PipelineId, shares: &[Share]) -> Result<Take> {
+        self.ask_for(&pipeline.to_string(), shares).await
+    }
+
+    async fn taken(&self) -> Result<Taken> {
+        match self.with("share").await? {
+            Some(pool) => lease::taken_in_session(pool).await,
+            None => Ok(Taken::new()),
+        }
     }
 
     async fn renew(&self, lease: &Lease) -> Result<()> {
@@ -374,7 +380,10 @@ impl StateStore for PostgresStore {
     }
 
     async fn lead(&self) -> Result<Option<Lease>> {
-        self.take(lease::SCHEDULER).await
+        match self.ask_for(lease::SCHEDULER, &[]).await? {
+            Take::Got(lease) => Ok(Some(lease)),
+            Take::Running | Take::Full(_) => Ok(None),
+        }
     }
 
     async fn close(&self) {

@@ -24,11 +24,11 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{
-    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, alive, decisions, fault,
-    lease, migration,
+    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, Take, alive, decisions,
+    fault, lease, migration,
 };
 use crate::failpoint::{self, Point};
-use crate::scheduler::{Decision, Schedules};
+use crate::scheduler::{Decision, Schedules, Share, Taken};
 use crate::sqlite_file::{self, Question};
 
 /// Connections to the file: one writes at a time, the portal reads beside it.
@@ -153,8 +153,8 @@ impl SqliteStore {
         Ok(pool)
     }
 
-    async fn take(&self, name: &str) -> Result<Option<Lease>> {
-        lease::take_in_file(self.pool().await?, &self.path, name, self.lease).await
+    async fn ask_for(&self, name: &str, shares: &[Share]) -> Result<Take> {
+        lease::take_in_file(self.pool().await?, &self.path, name, shares, self.lease).await
     }
 
     /// Begins to write; what a lease is needed for only while that is in force.
@@ -251,9 +251,15 @@ impl StateStore for SqliteStore {
         Ok(records.into_iter().next())
     }
 
-    async fn lock(&self, pipeline: &PipelineId) -> Result<Lease> {
-        let lease = self.take(&pipeline.to_string()).await?;
-        lease.ok_or_else(|| lease::running(pipeline))
+    async fn take(&self, pipeline: &PipelineId, shares: &[Share]) -> Result<Take> {
+        self.ask_for(&pipeline.to_string(), shares).await
+    }
+
+    async fn taken(&self) -> Result<Taken> {
+        let rows = self
+            .asked("share", lease::SHARES_IN_FILE, SqliteArguments::default())
+            .await?;
+        lease::taken_in_file(&self.path, rows)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<()> {
@@ -365,7 +371,10 @@ impl StateStore for SqliteStore {
     }
 
     async fn lead(&self) -> Result<Option<Lease>> {
-        self.take(lease::SCHEDULER).await
+        match self.ask_for(lease::SCHEDULER, &[]).await? {
+            Take::Got(lease) => Ok(Some(lease)),
+            Take::Running | Take::Full(_) => Ok(None),
+        }
     }
 
     async fn close(&self) {

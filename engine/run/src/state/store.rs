@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use connectors::Result;
 use spec::model::PipelineId;
 
-use super::{Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord};
-use crate::scheduler::{Decision, Schedules};
+use super::{Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, Take, lease};
+use crate::scheduler::{Decision, Schedules, Share, Taken};
 
 /// A log of run events, a lock for each pipeline, and what was decided about schedules.
 ///
@@ -39,7 +39,19 @@ pub trait StateStore: Send + Sync {
 
     /// Takes the pipeline's lock, or fails at once with `Conflict` when another run has it. It is free again when the
     /// lock is dropped or the process ends, however it ends, or has stood still for longer than a lease.
-    async fn lock(&self, pipeline: &PipelineId) -> Result<Lease>;
+    async fn lock(&self, pipeline: &PipelineId) -> Result<Lease> {
+        match self.take(pipeline, &[]).await? {
+            Take::Got(lease) => Ok(lease),
+            Take::Running | Take::Full(_) => Err(lease::running(pipeline)),
+        }
+    }
+
+    /// The same with shares of what is for all, which are free again with the lock. Nothing is taken where one of them has
+    /// as many takers as it may have.
+    async fn take(&self, pipeline: &PipelineId, shares: &[Share]) -> Result<Take>;
+
+    /// Who has shares of what.
+    async fn taken(&self) -> Result<Taken>;
 
     /// Makes sure that a lease is in force, and for a whole while to come; `Conflict` where somebody else has the right.
     async fn renew(&self, lease: &Lease) -> Result<()>;

@@ -31,6 +31,7 @@ mod retry;
 mod rules;
 mod schedule;
 mod sessions;
+mod shares;
 mod size;
 mod step;
 mod tables;
@@ -194,6 +195,7 @@ fn project(
         environment: wanted.map(str::to_owned),
         lake: lake::lake(lake),
         state: lake::state(state),
+        runs: shares::of_project(context, spec),
         connections: connections
             .into_iter()
             .map(|connection| (connection.name.clone(), connection))

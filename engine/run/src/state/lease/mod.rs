@@ -17,11 +17,15 @@ use spec::model::PipelineId;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::scheduler::{Share, Taken};
+
 pub(super) use self::postgres::{
     STANDS as STANDS_IN_SESSION, lives, renew as renew_in_session, take as take_in_session,
+    taken as taken_in_session,
 };
 pub(super) use self::sqlite::{
-    STANDS as STANDS_IN_FILE, renew as renew_in_file, take as take_in_file,
+    SHARES as SHARES_IN_FILE, STANDS as STANDS_IN_FILE, renew as renew_in_file,
+    take as take_in_file, taken as taken_in_file,
 };
 
 /// How often a right is renewed in the time for which it is given.
@@ -43,6 +47,42 @@ pub struct Lease {
     keeper: JoinSet<Result<()>>,
     /// What others see of this process, where that is a file.
     _alive: Option<File>,
+}
+
+/// What became of asking for the right to run a pipeline.
+#[must_use = "the right is free again as soon as this is dropped"]
+pub enum Take {
+    /// It is ours.
+    Got(Lease),
+    /// Somebody else has it.
+    Running,
+    /// Others have all there is of something that the run needs.
+    Full(Share),
+}
+
+/// A share as its row has it: of what, and who has it by which token.
+type ShareRow = (String, String, i64);
+
+/// Who has shares of what; names that are no pipelines have none.
+fn taken(rows: Vec<ShareRow>) -> Taken {
+    let mut taken = Taken::new();
+    for (resource, name, _) in rows {
+        if let Ok(pipeline) = name.parse() {
+            taken.entry(resource).or_default().insert(pipeline);
+        }
+    }
+    taken
+}
+
+/// The first of these shares of which others have all there is.
+fn full<'a>(name: &str, shares: &'a [Share], rows: &[ShareRow]) -> Option<&'a Share> {
+    shares.iter().find(|share| {
+        let of = share.of.to_string();
+        let others = rows
+            .iter()
+            .filter(|(resource, other, _)| *resource == of && other != name);
+        share.most.is_some_and(|most| others.count() >= most)
+    })
 }
 
 /// The row of a right, in some database.
@@ -144,7 +184,7 @@ fn unanswered(fence: &Fence) -> Error {
 }
 
 /// The pipeline is somebody else's.
-pub(super) fn running(pipeline: &PipelineId) -> Error {
+pub(crate) fn running(pipeline: &PipelineId) -> Error {
     Error::new(
         ErrorKind::Conflict,
         format!("pipeline `{pipeline}` is running already"),

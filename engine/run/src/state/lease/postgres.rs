@@ -1,13 +1,15 @@
 //! Rights in a `PostgreSQL` database. The clock is that of its server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use connectors::{Fence, Result};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgExecutor};
+use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool};
 
-use super::{Holding, Lease};
+use super::{Holding, Lease, ShareRow, Take, full};
+use crate::scheduler::{Share, Taken};
 use crate::state::{alive, fault};
 
 /// The number of a right, and whether its time is not over.
@@ -30,12 +32,25 @@ const RENEW: &str = "UPDATE lease SET until = clock_timestamp() + make_interval(
 
 const GIVE_BACK: &str = "UPDATE lease SET until = NULL WHERE name = $1 AND token = $2";
 
-/// Takes a right for a time; `None` where somebody else has it.
+/// The shares of leases whose time is not over.
+const SHARES: &str = "SELECT share.resource, share.name, share.token FROM share
+    JOIN lease ON lease.name = share.name AND lease.token = share.token
+    WHERE lease.until > clock_timestamp()";
+
+/// Two that count at once would both find the last place free.
+const COUNT_ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('lakewright shares'))";
+
+const SHARE: &str = "INSERT INTO share (resource, name, token) VALUES ($1, $2, $3)";
+
+const NO_SHARES: &str = "DELETE FROM share WHERE name = $1";
+
+/// Takes a right for a time, with shares of what is for all.
 pub(in crate::state) async fn take(
     options: &PgConnectOptions,
     name: &str,
+    shares: &[Share],
     time: Duration,
-) -> Result<Option<Lease>> {
+) -> Result<Take> {
     let mut session = connect(options).await?;
     let mut transaction = session.begin().await.map_err(fault::of)?;
     let add = sqlx::query(ADD).bind(name);
@@ -51,7 +66,15 @@ pub(in crate::state) async fn take(
         token,
     };
     if holds && lives(&mut *transaction, &of(token)).await? {
-        return Ok(None);
+        return Ok(Take::Running);
+    }
+    if shares.iter().any(|share| share.most.is_some()) {
+        let alone = sqlx::query(COUNT_ALONE);
+        alone.execute(&mut *transaction).await.map_err(fault::of)?;
+        let rows = living(&mut transaction).await?;
+        if let Some(share) = full(name, shares, &rows) {
+            return Ok(Take::Full(share.clone()));
+        }
     }
     let (token, giver): (i64, String) = sqlx::query_as(GIVE)
         .bind(name)
@@ -60,6 +83,15 @@ pub(in crate::state) async fn take(
         .await
         .map_err(fault::of)?;
     let fence = Fence { giver, ..of(token) };
+    let forget = sqlx::query(NO_SHARES).bind(name);
+    forget.execute(&mut *transaction).await.map_err(fault::of)?;
+    for share in shares {
+        let add = sqlx::query(SHARE)
+            .bind(share.of.to_string())
+            .bind(name)
+            .bind(token);
+        add.execute(&mut *transaction).await.map_err(fault::of)?;
+    }
     alive::in_session(&mut transaction, &fence).await?;
     transaction.commit().await.map_err(fault::of)?;
     let holding = InSession {
@@ -67,7 +99,39 @@ pub(in crate::state) async fn take(
         session: Some(session),
         time,
     };
-    Ok(Some(Lease::kept(fence, Box::new(holding), None, time)))
+    let lease = Lease::kept(fence, Box::new(holding), None, time);
+    Ok(Take::Got(lease))
+}
+
+/// The shares of processes that live, as far as the server knows.
+async fn living(session: &mut PgConnection) -> Result<Vec<ShareRow>> {
+    let rows: Vec<ShareRow> = sqlx::query_as(SHARES)
+        .fetch_all(&mut *session)
+        .await
+        .map_err(fault::of)?;
+    if rows.is_empty() {
+        return Ok(rows);
+    }
+    let alive: Vec<i64> = sqlx::query_scalar(alive::HELD)
+        .fetch_all(session)
+        .await
+        .map_err(fault::of)?;
+    let alive: BTreeSet<i64> = alive.into_iter().collect();
+    let lives = |(_, name, token): &ShareRow| {
+        let fence = Fence {
+            giver: String::new(),
+            name: name.clone(),
+            token: *token,
+        };
+        alive.contains(&alive::key(&fence))
+    };
+    Ok(rows.into_iter().filter(lives).collect())
+}
+
+/// Who has shares of what.
+pub(in crate::state) async fn taken(pool: &PgPool) -> Result<Taken> {
+    let mut session = pool.acquire().await.map_err(fault::of)?;
+    Ok(super::taken(living(&mut session).await?))
 }
 
 /// Whether the process lives that was given this, as far as the server knows.

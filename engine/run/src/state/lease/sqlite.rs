@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connectors::{Fence, Result};
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 
-use super::{Holding, Lease};
+use super::{Holding, Lease, ShareRow, Take, full};
+use crate::scheduler::{Share, Taken};
 use crate::state::{alive, fault};
 
 /// The number of a right, and whether its time is not over.
@@ -28,13 +29,24 @@ const RENEW: &str = "UPDATE lease SET until = CAST(unixepoch('subsec') * 1000 AS
 
 const GIVE_BACK: &str = "UPDATE lease SET until = NULL WHERE name = ?1 AND token = ?2";
 
-/// Takes a right for a time; `None` where somebody else has it.
+/// The shares of leases whose time is not over.
+pub(in crate::state) const SHARES: &str =
+    "SELECT share.resource, share.name, share.token FROM share
+    JOIN lease ON lease.name = share.name AND lease.token = share.token
+    WHERE lease.until > CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+const SHARE: &str = "INSERT INTO share (resource, name, token) VALUES (?1, ?2, ?3)";
+
+const NO_SHARES: &str = "DELETE FROM share WHERE name = ?1";
+
+/// Takes a right for a time, with shares of what is for all.
 pub(in crate::state) async fn take(
     pool: &SqlitePool,
     state: &Path,
     name: &str,
+    shares: &[Share],
     time: Duration,
-) -> Result<Option<Lease>> {
+) -> Result<Take> {
     let mut transaction = pool
         .begin_with("BEGIN IMMEDIATE")
         .await
@@ -52,7 +64,13 @@ pub(in crate::state) async fn take(
     if let Some((token, true)) = before
         && alive::is_in_folder(state, &of(token))?
     {
-        return Ok(None);
+        return Ok(Take::Running);
+    }
+    if shares.iter().any(|share| share.most.is_some()) {
+        let rows = living(&mut transaction, state).await?;
+        if let Some(share) = full(name, shares, &rows) {
+            return Ok(Take::Full(share.clone()));
+        }
     }
     let (token, giver): (i64, String) = sqlx::query_as(GIVE)
         .bind(name)
@@ -61,6 +79,15 @@ pub(in crate::state) async fn take(
         .await
         .map_err(fault::of)?;
     let fence = Fence { giver, ..of(token) };
+    let forget = sqlx::query(NO_SHARES).bind(name);
+    forget.execute(&mut *transaction).await.map_err(fault::of)?;
+    for share in shares {
+        let add = sqlx::query(SHARE)
+            .bind(share.of.to_string())
+            .bind(name)
+            .bind(token);
+        add.execute(&mut *transaction).await.map_err(fault::of)?;
+    }
     let sign = alive::in_folder(state, &fence)?;
     transaction.commit().await.map_err(fault::of)?;
     if let Some((token, _)) = before {
@@ -71,12 +98,34 @@ pub(in crate::state) async fn take(
         state: state.to_owned(),
         time,
     };
-    Ok(Some(Lease::kept(
-        fence,
-        Box::new(holding),
-        Some(sign),
-        time,
-    )))
+    let lease = Lease::kept(fence, Box::new(holding), Some(sign), time);
+    Ok(Take::Got(lease))
+}
+
+/// The shares of processes that live.
+async fn living(on: &mut SqliteConnection, state: &Path) -> Result<Vec<ShareRow>> {
+    let rows = sqlx::query_as(SHARES).fetch_all(on).await;
+    only_living(state, rows.map_err(fault::of)?)
+}
+
+fn only_living(state: &Path, rows: Vec<ShareRow>) -> Result<Vec<ShareRow>> {
+    let mut all = Vec::with_capacity(rows.len());
+    for (resource, name, token) in rows {
+        let fence = Fence {
+            giver: String::new(),
+            name,
+            token,
+        };
+        if alive::is_in_folder(state, &fence)? {
+            all.push((resource, fence.name, token));
+        }
+    }
+    Ok(all)
+}
+
+/// Who has shares of what, of these rows of [`SHARES`].
+pub(in crate::state) fn taken(state: &Path, rows: Vec<ShareRow>) -> Result<Taken> {
+    Ok(super::taken(only_living(state, rows)?))
 }
 
 /// Holds a right for another while; false where somebody else has it.

@@ -10,3 +10,11 @@ CREATE TABLE lease (
 -- What tells this store from every other one that works on the same lake: a number says nothing beside those of another.
 CREATE TABLE store (id TEXT NOT NULL) STRICT;
 INSERT INTO store VALUES (lower(hex(randomblob(16))));
+
+-- What a run takes of what all share, for as long as its lease is in force: of the project, a domain, connections.
+CREATE TABLE share (
+    resource TEXT    NOT NULL,
+    name     TEXT    NOT NULL,
+    token    INTEGER NOT NULL,
+    PRIMARY KEY (name, resource)
+) STRICT, WITHOUT ROWID;
