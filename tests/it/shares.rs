@@ -100,14 +100,14 @@ fn the_highest_priority_is_first_then_the_domain_with_the_least_then_the_oldest(
         .zip(0..)
         .map(|(id, minute)| waiting(id, minute))
         .collect();
-    // `b` has one by its priority; then two of `a` for one of `b`.
-    let order = ["b/x3", "a/x1", "a/x2", "a/x3", "b/x1", "a/x4", "b/x2"];
+    // `b` has one by its priority, `a` then two for each of `b`; where both have the same of their weight, the older.
+    let order = ["b/x3", "a/x1", "a/x2", "a/x3", "a/x4", "b/x1", "b/x2"];
     assert_eq!(in_turn(9, &project, &open, &Taken::new()), order);
     // What runs already counts, and does not wait.
     let running = taken(&[("domain a", &["a/x1", "a/x9"])]);
     assert_eq!(
         in_turn(9, &project, &open, &running),
-        ["b/x3", "a/x2", "b/x1", "a/x3", "a/x4", "b/x2"]
+        ["b/x3", "a/x2", "a/x3", "b/x1", "a/x4", "b/x2"]
     );
 }
 

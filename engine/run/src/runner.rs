@@ -85,7 +85,9 @@ impl Engine {
         let pipeline = self.pipeline(id)?;
         // Who runs it by hand waits for nobody, but others see what it takes.
         let mut shares = shares(self.project(), pipeline);
-        shares.iter_mut().for_each(|share| share.most = None);
+        for share in &mut shares {
+            share.most = None;
+        }
         let lease = match self.state().await?.take(id, &shares).await? {
             Take::Got(lease) => lease,
             Take::Running | Take::Full(_) => return Err(running(id)),

@@ -10,8 +10,8 @@ use serde::Serialize;
 use spec::model::PipelineId;
 
 use crate::engine::Engine;
-use crate::scheduler::{Decision, Known, Verdict, next_due, turns};
-use crate::state::{PastDecision, StateStore};
+use crate::scheduler::{Decision, Known, Verdict, next_from, turns};
+use crate::state::{OpenDecision, PastDecision, StateStore};
 
 /// How often a decision is tried whose place somebody else takes each time.
 const TRIES: usize = 20;
@@ -65,8 +65,9 @@ impl Engine {
     /// How all schedules stand, and all pipelines that were asked to run.
     pub async fn schedules(&self) -> Result<Vec<ScheduleStanding>> {
         let state = self.state().await?;
-        let schedules = state.schedules(&BTreeSet::new()).await?;
-        let waits_for = self.waits_for(state).await?;
+        let open = state.open_decisions().await?;
+        let schedules = state.schedules(&BTreeSet::new(), &open).await?;
+        let waits_for = self.waits_for(state, &open).await?;
         let (mut standings, now, nothing) = (Vec::new(), self.now(), Known::default());
         for (id, pipeline) in &self.project().pipelines {
             let known = schedules.known.get(id);
@@ -75,13 +76,12 @@ impl Engine {
             }
             let known = known.unwrap_or(&nothing);
             let schedule = pipeline.schedule.as_ref().filter(|_| !known.paused);
-            // What has been decided is over: a clock that was behind then may show an earlier time now.
-            let decided = known.last.as_ref().map_or(now, |last| last.due.max(now));
+            let decided = known.last.as_ref().map(|last| last.due);
             standings.push(ScheduleStanding {
                 pipeline: id.clone(),
                 rule: pipeline.schedule.as_ref().map(spec::model::Schedule::rule),
                 paused: known.paused,
-                next: schedule.and_then(|schedule| next_due(id, schedule, decided)),
+                next: schedule.and_then(|schedule| next_from(id, schedule, decided, now)),
                 waiting: known.waiting,
                 running: known.running,
                 waits_for: waits_for.get(id).cloned(),
@@ -96,8 +96,11 @@ impl Engine {
     }
 
     /// What runs that wait have to wait for.
-    async fn waits_for(&self, state: &dyn StateStore) -> Result<BTreeMap<PipelineId, String>> {
-        let open = state.open_decisions().await?;
+    async fn waits_for(
+        &self,
+        state: &dyn StateStore,
+        open: &[OpenDecision],
+    ) -> Result<BTreeMap<PipelineId, String>> {
         let waiting = open.iter().filter(|decision| !decision.begun);
         let taken = state.taken().await?;
         let turns = turns(self.now(), self.project(), waiting, &taken);
@@ -166,7 +169,7 @@ impl Engine {
             .unwrap_or_default();
         let state = self.state().await?;
         for _ in 0..TRIES {
-            let known = state.schedules(&BTreeSet::new()).await?.known;
+            let known = state.schedules(&BTreeSet::new(), &[]).await?.known;
             let decisions = known.get(id).map_or(0, |known| known.decisions);
             let now = self.now();
             let decision = Decision {

@@ -309,13 +309,16 @@ impl StateStore for PostgresStore {
         Ok(places.got)
     }
 
-    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
+    async fn schedules(
+        &self,
+        after: &BTreeSet<PipelineId>,
+        open: &[OpenDecision],
+    ) -> Result<Schedules> {
         let Some(pool) = self.with("decision").await? else {
             return Ok(Schedules::default());
         };
-        let open = self.open_decisions().await?;
         let rows = sqlx::query_as(decisions::LAST).fetch_all(pool).await;
-        let mut schedules = decisions::schedules(rows.map_err(fault::of)?, &open)?;
+        let mut schedules = decisions::schedules(rows.map_err(fault::of)?, open)?;
         for pipeline in after {
             let run: Option<String> = sqlx::query_scalar(decisions::PUBLISHED)
                 .bind(pipeline.to_string())

@@ -318,10 +318,13 @@ impl StateStore for SqliteStore {
         Ok(places.got)
     }
 
-    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
-        let open = self.open_decisions().await?;
+    async fn schedules(
+        &self,
+        after: &BTreeSet<PipelineId>,
+        open: &[OpenDecision],
+    ) -> Result<Schedules> {
         let rows = self.asked("decision", decisions::LAST, SqliteArguments::default());
-        let mut schedules = decisions::schedules(rows.await?, &open)?;
+        let mut schedules = decisions::schedules(rows.await?, open)?;
         for pipeline in after {
             let arguments = arguments(Some(pipeline.to_string()))?;
             let rows: Vec<(String,)> = self

@@ -69,8 +69,12 @@ pub trait StateStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Vec<&'a Decision>>;
 
-    /// What is known of all schedules; of publications, those of the pipelines in `after`.
-    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules>;
+    /// What is known of all schedules, where these decisions are open; of publications, those of the pipelines in `after`.
+    async fn schedules(
+        &self,
+        after: &BTreeSet<PipelineId>,
+        open: &[OpenDecision],
+    ) -> Result<Schedules>;
 
     /// The decisions whose runs are still to come or to end, the oldest first.
     async fn open_decisions(&self) -> Result<Vec<OpenDecision>>;
