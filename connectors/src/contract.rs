@@ -285,6 +285,9 @@ pub struct Write {
     /// With a stamp: the newest commit of the same load that the writer knows of ([`Remembered::position`]). Where the
     /// target has another one by the time of the commit, that ends as `Conflict`, and nothing of it is visible.
     pub after: Option<i64>,
+    /// Who commits. Where the target knows of a higher token under the same name, the commit ends as `Conflict`, and
+    /// nothing of it is visible; `None` where nobody else can have been given the same right.
+    pub fence: Option<Fence>,
     /// `options:` of the load, already checked against the connector's `WriteOptions`.
     pub options: serde_json::Value,
 }
@@ -299,9 +302,22 @@ impl Write {
             known_by: None,
             stamp: None,
             after: None,
+            fence: None,
             options: serde_json::Value::Null,
         }
     }
+}
+
+/// A right that one process has at a time, and that may have gone to another while the one who had it stood still: the
+/// number grows each time it is given, so that who has the higher one is the one who has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence {
+    /// Who gives it: what others give under the same name is another right.
+    pub giver: String,
+    /// What it is the right to: a pipeline.
+    pub name: String,
+    /// The number with which it was given.
+    pub token: i64,
 }
 
 /// How rows that were read before are known again: a row is there already when one with the same key is, NULL being
@@ -353,6 +369,14 @@ pub trait Sink: Send + Sync {
     /// What the table remembers, the newest commit first: the newest of each load, and recent ones without a stamp.
     /// A table that is gone has forgotten everything. Always empty where [`SinkCapability::remembers`] is false.
     async fn remembered(&self, table: &str) -> Result<Vec<Remembered>>;
+
+    /// From here on the target refuses commits beside `table` under a lower token ([`Write::fence`]). Returns when every
+    /// commit that was on its way under one has happened or never will. What only remembers runs does nothing: the same
+    /// run is not committed to it twice.
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        let _ = (table, fence);
+        Ok(())
+    }
 
     /// Opens a stage: rows written to it are not visible to anybody.
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>>;

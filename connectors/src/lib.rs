@@ -22,9 +22,9 @@ mod value;
 pub mod wrap;
 
 pub use contract::{
-    BatchStream, CHANGE, Capability, Connection, Connector, DELETE, From, Incremental, KnownBy,
-    Nulls, Opening, Read, Remembered, Scan, Sink, SinkCapability, Source, SourceCapability, Split,
-    SplitBy, Stage, Staged, Stamp, VERSION, Window, Write, WriteMode,
+    BatchStream, CHANGE, Capability, Connection, Connector, DELETE, Fence, From, Incremental,
+    KnownBy, Nulls, Opening, Read, Remembered, Scan, Sink, SinkCapability, Source,
+    SourceCapability, Split, SplitBy, Stage, Staged, Stamp, VERSION, Window, Write, WriteMode,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use files::{S3Options, explain_columns, open_store};

@@ -17,7 +17,7 @@ const FILES: &str = "kind: Connection\nname: files\nconnector: local\noptions: {
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A pipeline `d/NAME` that appends one row to `d.NAME` in each run.
-fn pipeline(name: &str, schedule: &str) -> String {
+pub(crate) fn pipeline(name: &str, schedule: &str) -> String {
     format!(
         "kind: Pipeline\nname: {name}\ndomain: d\nschedule: {schedule}\nsteps:\n  \
          - {{ name: rows, extract: {{ connection: files, table: '*.csv' }} }}\n  \
@@ -25,7 +25,7 @@ fn pipeline(name: &str, schedule: &str) -> String {
     )
 }
 
-fn project(pipelines: &[(&str, &str)]) -> Scene {
+pub(crate) fn project(pipelines: &[(&str, &str)]) -> Scene {
     let scene = Scene::with(&[("connections/files.yaml", FILES), ("data/a.csv", "id\n1\n")]);
     for (name, schedule) in pipelines {
         scene.write(&format!("pipelines/{name}.yaml"), &pipeline(name, schedule));
@@ -33,20 +33,37 @@ fn project(pipelines: &[(&str, &str)]) -> Scene {
     scene
 }
 
+/// Takes a project's catalog and state to databases.
+pub(crate) fn on_postgres(scene: &Scene, lake: &Database, state: &Database) {
+    scene.write("lake.url", &lake.url());
+    scene.write("state.url", &state.url());
+    scene.write(
+        "project.yaml",
+        "kind: Project\nname: scene\nversion: 1\nlake:\n  catalog: { postgres: { url: { file: lake.url } } }\n  \
+         warehouse: { local: { path: lake/warehouse } }\nstate: { postgres: { url: { file: state.url } } }\n",
+    );
+}
+
 /// A daemon that is killed when it is dropped. What it says is in a file.
-struct Daemon(Child);
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Daemon {
-    fn start(scene: &Scene) -> Self {
+    pub(crate) fn start(scene: &Scene) -> Self {
         Self::start_with(scene, "200ms", "")
     }
 
     /// One that looks at the folder so often, and to which this goes wrong.
     fn start_with(scene: &Scene, reload: &str, failpoints: &str) -> Self {
-        let log = scene.path().join("daemon.log");
+        Self::start_as(scene, "daemon", &["--reload", reload], failpoints)
+    }
+
+    /// One that is told more, and says what it does in a log of its own.
+    pub(crate) fn start_as(scene: &Scene, name: &str, more: &[&str], failpoints: &str) -> Self {
+        let log = scene.path().join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = services::lakewright()
-            .args(["daemon", "--reload", reload, "--grace", "20s"])
+            .args(["daemon", "--grace", "20s"])
+            .args(more)
             .env("LAKEWRIGHT_FAILPOINTS", failpoints)
             .current_dir(scene.path())
             .stdin(Stdio::null())
@@ -57,7 +74,7 @@ impl Daemon {
         Self(child)
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.0.id().to_string();
         assert!(
             Command::new("kill")
@@ -69,7 +86,7 @@ impl Daemon {
     }
 
     /// Asks it to stop, which it does.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal("-TERM");
         assert!(self.0.wait().unwrap().success());
     }
@@ -83,12 +100,12 @@ impl Drop for Daemon {
     }
 }
 
-fn told(scene: &Scene) -> String {
+pub(crate) fn told(scene: &Scene) -> String {
     fs::read_to_string(scene.path().join("daemon.log")).unwrap_or_default()
 }
 
 /// Waits until something is so.
-fn until(scene: &Scene, what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(scene: &Scene, what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < PATIENCE, "not {what}: {}", told(scene));
@@ -97,7 +114,7 @@ fn until(scene: &Scene, what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// What was decided about `d/NAME`, the oldest first.
-fn decisions(scene: &Scene, name: &str) -> Vec<Value> {
+pub(crate) fn decisions(scene: &Scene, name: &str) -> Vec<Value> {
     let id = format!("d/{name}");
     let text = scene.good(&["status", &id, "--limit", "100000", "--format", "json"]);
     let mut decisions: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -106,7 +123,7 @@ fn decisions(scene: &Scene, name: &str) -> Vec<Value> {
 }
 
 /// The times for which `d/NAME` was to run.
-fn to_run(scene: &Scene, name: &str) -> Vec<String> {
+pub(crate) fn to_run(scene: &Scene, name: &str) -> Vec<String> {
     let all = decisions(scene, name).into_iter();
     all.filter(|one| one["verdict"] == "run" || one["verdict"] == "requested")
         .map(|one| one["due"].as_str().unwrap().to_owned())
@@ -114,13 +131,13 @@ fn to_run(scene: &Scene, name: &str) -> Vec<String> {
 }
 
 /// How many runs of `d/NAME` ended well.
-fn succeeded(scene: &Scene, name: &str) -> usize {
+pub(crate) fn succeeded(scene: &Scene, name: &str) -> usize {
     let all = decisions(scene, name).into_iter();
     all.filter(|one| one["outcome"] == "succeeded").count()
 }
 
 /// Every time that was decided has one run, and nothing is open.
-fn assert_each_once(scene: &Scene, name: &str) {
+pub(crate) fn assert_each_once(scene: &Scene, name: &str) {
     let runs = to_run(scene, name).len();
     assert_eq!(succeeded(scene, name), runs, "{}", told(scene));
     let rows = scene.query(&format!("SELECT count(*) FROM d.{name}"));
@@ -128,7 +145,7 @@ fn assert_each_once(scene: &Scene, name: &str) {
 }
 
 /// The times are those of a rule that comes true each second, none left out and none twice.
-fn assert_each_second(times: &[String]) {
+pub(crate) fn assert_each_second(times: &[String]) {
     let seconds: Vec<i64> = times
         .iter()
         .map(|time| {
@@ -144,7 +161,7 @@ fn assert_each_second(times: &[String]) {
 }
 
 /// Lets nothing more become due, and everything run that was.
-fn drain(scene: &Scene, names: &[&str]) {
+pub(crate) fn drain(scene: &Scene, names: &[&str]) {
     for name in names {
         scene.good(&["pause", &format!("d/{name}")]);
     }
@@ -155,7 +172,7 @@ fn drain(scene: &Scene, names: &[&str]) {
     }
 }
 
-const EACH_SECOND: &str = "{ cron: '* * * * * *', overlap: queue, catchup: all }";
+pub(crate) const EACH_SECOND: &str = "{ cron: '* * * * * *', overlap: queue, catchup: all }";
 
 #[test]
 fn a_daemon_that_is_killed_again_and_again_runs_every_time_once() {
@@ -193,13 +210,7 @@ fn several_daemons_on_one_state_run_every_time_once() {
         ("q", EACH_SECOND),
         ("r", "{ after: [d/p, d/q] }"),
     ]);
-    scene.write("lake.url", &lake.url());
-    scene.write("state.url", &state.url());
-    scene.write(
-        "project.yaml",
-        "kind: Project\nname: scene\nversion: 1\nlake:\n  catalog: { postgres: { url: { file: lake.url } } }\n  \
-         warehouse: { local: { path: lake/warehouse } }\nstate: { postgres: { url: { file: state.url } } }\n",
-    );
+    on_postgres(&scene, &lake, &state);
     let mut daemons: Vec<Daemon> = (0..3).map(|_| Daemon::start(&scene)).collect();
     until(&scene, "begun", || succeeded(&scene, "p") > 1);
     // One after the other dies, and with it, sooner or later, the one that decides.

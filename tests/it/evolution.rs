@@ -178,6 +178,7 @@ pub(crate) fn stamp(run: &str) -> Stamp {
         fingerprint: String::new(),
         watermarks: [].into(),
         now_ms: 1_750_000_000_000,
+        fence: None,
     }
 }
 

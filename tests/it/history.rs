@@ -461,6 +461,7 @@ async fn append(lake: &Lake, id: &TableId, run: &str, rows: RecordBatch) -> i64 
         fingerprint: "f00d".to_owned(),
         watermarks: std::collections::BTreeMap::new(),
         now_ms: 1_750_000_000_000,
+        fence: None,
     };
     let committed = stage.staged(vec![written]).commit(&stamp).await.unwrap();
     committed.snapshot_id
@@ -478,7 +479,7 @@ async fn race(lake: Lake, namespace: &str) {
             append(&lake, &id, &format!("writer-{writer}"), ids(100..110)).await;
         });
     }
-    let went_back = lake.roll_back(&id, from, to).await;
+    let went_back = lake.roll_back(&id, from, to, &[]).await;
     tasks.join_all().await;
     let rows = lake.table(&id).await.unwrap().unwrap().rows();
     match went_back {
@@ -489,7 +490,7 @@ async fn race(lake: Lake, namespace: &str) {
         }
     }
     let now = lake.table(&id).await.unwrap().unwrap().snapshot_id();
-    let again = lake.roll_back(&id, from, to).await.unwrap_err();
+    let again = lake.roll_back(&id, from, to, &[]).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     assert_eq!(lake.table(&id).await.unwrap().unwrap().snapshot_id(), now);
 }

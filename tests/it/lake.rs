@@ -16,6 +16,7 @@ use arrow::array::{
     ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
+use connectors::Fence;
 use datafusion::prelude::SessionContext;
 use run::ErrorKind;
 use run::lake::{
@@ -106,6 +107,7 @@ fn stamp(run: &str) -> Stamp {
         fingerprint: "f00d".to_owned(),
         watermarks: BTreeMap::from([("visit".to_owned(), format!("\"{run}\""))]),
         now_ms: 1_750_000_000_000,
+        fence: None,
     }
 }
 
@@ -221,10 +223,48 @@ async fn race(home: &Home) {
     home.readers_agree();
 }
 
+/// Who has a lower token than somebody else of the same giver commits nothing, neither into a table nor with one it makes.
+async fn fenced(home: &Home) {
+    let fence = |giver: &str, token| {
+        let giver = giver.to_owned();
+        let name = format!("{}/p", home.namespace);
+        Fence { giver, name, token }
+    };
+    let stamp = |run: &str, fence| Stamp {
+        fence: Some(fence),
+        ..stamp(run)
+    };
+    let append = async |name: &str, stamp: &Stamp| {
+        let staged = home.stage(name, WriteMode::Append, &numbers(0..10)).await;
+        staged.commit(stamp).await
+    };
+    append("t", &stamp("run-1", fence("a", 1))).await.unwrap();
+    // Staged in time, and late.
+    let late = home.stage("t", WriteMode::Append, &numbers(0..10)).await;
+    home.lake.raise(&[fence("a", 2)]).await.unwrap();
+    let refused = [
+        late.commit(&stamp("run-2", fence("a", 1))).await,
+        append("new", &stamp("run-2", fence("a", 1))).await,
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains("taken"), "{error}");
+    }
+    assert!(home.lake.table(&home.id("new")).await.unwrap().is_none());
+    let raised = home.lake.raise(&[fence("a", 1)]).await;
+    assert_eq!(raised.unwrap_err().kind(), ErrorKind::Conflict);
+    append("t", &stamp("run-2", fence("a", 2))).await.unwrap();
+    append("t", &stamp("run-3", fence("b", 1))).await.unwrap();
+    assert_eq!(ids(&home.table("t").await).await.len(), 30);
+    home.readers_agree();
+}
+
 #[tokio::test]
 async fn sqlite_and_a_folder() {
     Box::pin(lifecycle(&Home::local())).await;
     race(&Home::local()).await;
+    fenced(&Home::local()).await;
 }
 
 #[tokio::test]
@@ -241,6 +281,8 @@ async fn postgres_and_a_folder() {
     Box::pin(lifecycle(&home)).await;
     let Some(home) = Home::postgres() else { return };
     race(&home).await;
+    let Some(home) = Home::postgres() else { return };
+    fenced(&home).await;
 }
 
 #[tokio::test]

@@ -61,10 +61,13 @@ mod schedule;
 mod schemas;
 mod secrets;
 mod services;
+mod shares;
 mod sql_errors;
 mod sql_server;
 mod state;
 mod states;
+#[cfg(debug_assertions)]
+mod takeover;
 mod tidy;
 mod together;
 mod ui;

@@ -9,7 +9,9 @@ use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, TimeZone, Timelike, U
 use chrono_tz::{TZ_VARIANTS, Tz};
 use spec::model::{Catchup, Cron, Overlap, PipelineId, Schedule};
 
-use run::scheduler::{Decision, Known, Last, Schedules, Verdict, due};
+use run::scheduler::{
+    Decision, Known, Last, Schedules, Verdict, dropped, due, next_due, next_from,
+};
 
 use crate::kills::Numbers;
 use crate::services;
@@ -403,4 +405,75 @@ fn no_time_is_lost_and_none_is_doubled() {
     }
     println!("{seeds} seeds: {decided:?}");
     assert_eq!(decided.len(), 4, "{decided:?}");
+}
+
+/// Each full hour, a little later.
+fn each_hour_with_jitter() -> Schedule {
+    let rule = Rule {
+        minutes: [0].into(),
+        hours: (0..24).collect(),
+        weekdays: (0..7).collect(),
+    };
+    Schedule {
+        jitter: Some(std::time::Duration::from_mins(10)),
+        ..schedule(&rule, Tz::UTC)
+    }
+}
+
+#[test]
+fn what_is_next_is_next_until_it_begins() {
+    let (id, schedule): (PipelineId, _) = ("d/p".parse().unwrap(), each_hour_with_jitter());
+    let hour = Utc.with_ymd_and_hms(2026, 1, 1, 5, 0, 0).unwrap();
+    let begins = next_due(&id, &schedule, hour - MINUTE).unwrap();
+    assert!(
+        hour < begins && begins < hour + TimeDelta::minutes(10),
+        "{begins}"
+    );
+    let (second, an_hour) = (TimeDelta::seconds(1), TimeDelta::hours(1));
+    let next = |decided, now| next_from(&id, &schedule, decided, now).unwrap();
+    let before = Some(hour - an_hour);
+    for now in [hour - MINUTE, hour, begins - second] {
+        assert_eq!(next(before, now), begins, "{now}");
+    }
+    assert_eq!(next(before, begins + second), begins + an_hour);
+    // What was decided is over, also where the clock was set back.
+    assert_eq!(next(Some(hour), hour - MINUTE), begins + an_hour);
+    assert_eq!(next(None, hour + second), begins + an_hour);
+}
+
+#[test]
+fn a_schedule_that_is_gone_is_dropped_once_and_begins_anew_when_it_comes_back() {
+    let (id, schedule): (PipelineId, _) = ("d/p".parse().unwrap(), each_hour_with_jitter());
+    let now = Utc.with_ymd_and_hms(2026, 1, 1, 5, 30, 0).unwrap();
+    let known = |last: &Decision| Schedules {
+        known: BTreeMap::from([(
+            id.clone(),
+            Known {
+                decisions: last.sequence,
+                last: Some(Last {
+                    due: last.due,
+                    verdict: last.verdict,
+                    rule: last.rule.clone(),
+                    seen: last.seen.clone(),
+                }),
+                ..Known::default()
+            },
+        )]),
+        ..Schedules::default()
+    };
+    let adopted = due(now, [(&id, &schedule)], &Schedules::default());
+    let state = known(&adopted[0]);
+    assert!(dropped(now, &BTreeSet::from([&id]), &state).is_empty());
+    let gone = dropped(now + MINUTE, &BTreeSet::new(), &state);
+    let [gone] = gone.as_slice() else {
+        panic!("{gone:?}");
+    };
+    assert_eq!((gone.sequence, gone.verdict), (2, Verdict::Adopted));
+    let state = known(gone);
+    assert!(dropped(now + MINUTE, &BTreeSet::new(), &state).is_empty());
+    // Ten hours later: none of their times counts.
+    let later = now + TimeDelta::hours(10);
+    let back = due(later, [(&id, &schedule)], &state);
+    let verdicts: Vec<_> = back.iter().map(|one| (one.verdict, one.due)).collect();
+    assert_eq!(verdicts, [(Verdict::Adopted, later)]);
 }

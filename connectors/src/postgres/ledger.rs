@@ -3,9 +3,10 @@
 //! Knows its own table and both of its layouts; knows nothing of the rows.
 
 use super::failure::protocol;
+use super::fence;
 use super::sql::{self, Relation};
 use super::wire::Session;
-use crate::contract::{Remembered, Stamp, Write};
+use crate::contract::{Fence, Remembered, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The table that remembers.
@@ -282,6 +283,14 @@ impl Ledger {
     }
 }
 
+/// Has every later commit beside this target under a lower token refused.
+pub(super) async fn raise(session: &mut Session, target: &Relation, fence: &Fence) -> Result<()> {
+    session.run("BEGIN").await?;
+    let ledger = Ledger::of(session, target).await?;
+    fence::hold(session, &ledger.table, fence).await?;
+    session.run("COMMIT").await.map(drop)
+}
+
 /// Remembers a write in the open transaction; `None` where its run had been committed before. Waits for another
 /// transaction that is committing the same load.
 pub(super) async fn record(
@@ -299,6 +308,9 @@ pub(super) async fn record(
             .await?;
     }
     let ledger = Ledger::of(session, target).await?;
+    if let Some(fence) = &write.fence {
+        fence::hold(session, &ledger.table, fence).await?;
+    }
     ledger.prepare(session).await?;
     if !ledger.insert(session, write).await? {
         return Ok(None);

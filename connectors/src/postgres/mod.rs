@@ -12,6 +12,7 @@ mod cut;
 mod decode;
 mod encode;
 mod failure;
+mod fence;
 mod kind;
 mod known;
 mod ledger;

@@ -18,11 +18,14 @@ use super::ledger::{self, Ledger};
 use super::server::Server;
 use super::sql::{self, Relation};
 use super::wire::Session;
-use crate::contract::{Remembered, Sink, Stage, Staged, Write, WriteMode};
+use crate::contract::{Fence, Remembered, Sink, Stage, Staged, Write, WriteMode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows in one message to the server, at most.
 const MESSAGE_ROWS: usize = 8192;
+
+/// How long a transaction that commits may stand still.
+const GIVEN_UP: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// The writing side of a connection.
 pub(super) struct PostgresSink {
@@ -64,6 +67,12 @@ impl Sink for PostgresSink {
         let mut session = self.server.session().await?;
         let ledger = Ledger::of(&mut session, &relation).await?;
         ledger.remembered(&mut session).await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        let relation = Relation::table(table)?;
+        let mut session = self.server.session().await?;
+        ledger::raise(&mut session, &relation, fence).await
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {
@@ -185,6 +194,9 @@ struct PostgresStaged {
 impl Staged for PostgresStaged {
     async fn commit(mut self: Box<Self>) -> Result<u64> {
         let Self { session, plan } = &mut *self;
+        // Until now it waited for the run. What is locked from here on is not locked for as long as this process stands
+        // still: the server gives the transaction up.
+        session.run(GIVEN_UP).await?;
         let about = |error: Error| error.with("table", plan.relation().as_sql());
         let recorded = ledger::record(session, plan.relation(), plan.write()).await;
         let Some(ledger) = recorded.map_err(about)? else {

@@ -11,7 +11,8 @@ use futures::{StreamExt as _, stream};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Fence, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged,
+    Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -207,6 +208,10 @@ impl Sink for Faulty<dyn Connection> {
 
     async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
         sink_of(&*self.inner)?.remembered(table).await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        sink_of(&*self.inner)?.raise(table, fence).await
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Fence, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged,
+    Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -118,6 +119,11 @@ impl Sink for Limited {
     async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
         let _seat = seat(&self.writes).await?;
         sink_of(&*self.inner)?.remembered(table).await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        let _seat = seat(&self.writes).await?;
+        sink_of(&*self.inner)?.raise(table, fence).await
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {

@@ -9,7 +9,8 @@ use futures::{StreamExt as _, stream};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged, Write,
+    BatchStream, Connection, Fence, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged,
+    Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Watermark;
@@ -119,6 +120,15 @@ impl Sink for Timed<dyn Connection> {
             self.limit,
             "remembered",
             sink_of(&*self.inner)?.remembered(table),
+        )
+        .await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        within(
+            self.limit,
+            "raise",
+            sink_of(&*self.inner)?.raise(table, fence),
         )
         .await
     }

@@ -8,8 +8,8 @@ use tracing::{Instrument as _, Span, debug, debug_span};
 
 use super::{sink_of, source_of};
 use crate::contract::{
-    BatchStream, Connection, From, Read, Remembered, Scan, Sink, Source, Split, Stage, Staged,
-    Write,
+    BatchStream, Connection, Fence, From, Read, Remembered, Scan, Sink, Source, Split, Stage,
+    Staged, Write,
 };
 use crate::error::Result;
 use crate::value::Watermark;
@@ -131,6 +131,14 @@ impl Sink for Traced {
         let span = debug_span!("remembered", connection = %self.name, table);
         sink_of(&*self.inner)?
             .remembered(table)
+            .instrument(span)
+            .await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        let span = debug_span!("raise", connection = %self.name, table);
+        sink_of(&*self.inner)?
+            .raise(table, fence)
             .instrument(span)
             .await
     }

@@ -10,8 +10,8 @@ use spec::model::{LoadMode, PipelineId, StepName, Target};
 use spec::plan::{Action, Plan, PlannedStep};
 
 use crate::engine::{Engine, loads, planned};
-use crate::execute::{Committed, committed_before};
-use crate::state::{RunEvent, RunId, RunRecord};
+use crate::execute::{Committed, committed_before, hold_off};
+use crate::state::{Lease, RunEvent, RunId, RunRecord};
 use crate::watermark::{from_json, is_before};
 
 /// A run that was given up.
@@ -69,9 +69,9 @@ impl Engine {
         let state = self.state().await?;
         let plan = self.open_plan(run).await?;
         let pipeline = plan.pipeline.clone();
-        let lock = state.lock(&pipeline).await?;
-        let done = self.give_up(run, &plan).await;
-        if let Err(error) = lock.release().await {
+        let lease = state.lock(&pipeline).await?;
+        let done = self.give_up(run, &plan, &lease).await;
+        if let Err(error) = lease.release().await {
             tracing::warn!(%error, %pipeline, "the pipeline's lock could not be given back");
         }
         Ok(AbandonedRun {
@@ -114,9 +114,10 @@ impl Engine {
     }
 
     /// Under the lock of the pipeline.
-    async fn give_up(&self, run: RunId, plan: &Plan) -> Result<Vec<AbandonedTable>> {
+    async fn give_up(&self, run: RunId, plan: &Plan, lease: &Lease) -> Result<Vec<AbandonedTable>> {
         // Again, since somebody may have ended it until the lock was free.
         self.open_plan(run).await?;
+        hold_off(self, plan, lease.fence()).await?;
         let before = committed_before(self, plan, &run.to_string()).await?;
         let is_done = |load: &StepName| before.iter().any(|done| done.step == *load);
         if loads(plan).all(is_done) {
@@ -138,7 +139,7 @@ impl Engine {
         let why = why(&tables);
         let event = RunEvent::Abandoned { why };
         let state = self.state().await?;
-        state.append(run, &plan.pipeline, event, self.now()).await?;
+        state.append(lease, run, event, self.now()).await?;
         Ok(tables)
     }
 }

@@ -37,7 +37,12 @@ pub struct Settings {
     pub parallel: usize,
     /// Where rows are kept while a run needs them; the system's folder for temporary files when `None`.
     pub scratch: Option<PathBuf>,
+    /// How long this process may stand still before another one takes over what it is at.
+    pub lease: Duration,
 }
+
+/// How long a process may stand still, where nobody says.
+pub const LEASE: Duration = Duration::from_secs(10);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -46,6 +51,7 @@ impl Default for Settings {
             memory_bytes: 2 << 30,
             parallel,
             scratch: None,
+            lease: LEASE,
         }
     }
 }
@@ -245,7 +251,10 @@ impl Engine {
         let secrets = crate::secret::ProjectSecrets::new(self.root.clone());
         let state = self
             .state
-            .get_or_try_init(|| state::open(&self.project.state, &self.root, &secrets))
+            .get_or_try_init(|| {
+                let lease = self.settings.lease;
+                state::open(&self.project.state, &self.root, &secrets, lease)
+            })
             .await?;
         Ok(state.as_ref())
     }

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind, Result};
-use spec::model::{Pipeline, PipelineId, Retry, StepName, Target};
-use spec::plan::{Action, Plan};
+use spec::model::{Pipeline, PipelineId, Retry, StepName};
+use spec::plan::Plan;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, LoadReport, RunReport, loads, planned};
-use crate::execute::{Committed, Executor, cancelled, committed_before, idle};
+use crate::engine::{Engine, RunReport, loads, planned};
+use crate::execute::{Committed, Executor, cancelled, committed_before, hold_off};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recorder::Recorder;
+use crate::report::{kept, report};
+use crate::scheduler::shares;
 use crate::scratch::Scratch;
-use crate::state::{OpenDecision, PipelineLock, RunEvent, RunId, RunRecord};
+use crate::state::{Lease, OpenDecision, RunEvent, RunId, RunRecord, Take, running};
 
 /// What is waited before an event is written again, each time it is.
 const RECORD_PAUSES: [Duration; 3] = [
@@ -44,6 +46,17 @@ pub enum Decided {
     Before,
     /// Somebody else is at a run of the pipeline.
     Elsewhere,
+    /// Others have all there is of something that it needs.
+    Full,
+    /// This process stood still for too long, and somebody else has taken the run over.
+    TakenOver,
+}
+
+/// What a run is carried out under.
+struct Terms<'a> {
+    lease: &'a Lease,
+    progress: &'a Arc<dyn Progress>,
+    cancel: &'a CancellationToken,
 }
 
 /// The run that is to be carried out.
@@ -70,18 +83,50 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<RunReport> {
         let pipeline = self.pipeline(id)?;
-        let lock = self.state().await?.lock(id).await?;
+        // Who runs it by hand waits for nobody, but others see what it takes.
+        let mut shares = shares(self.project(), pipeline);
+        for share in &mut shares {
+            share.most = None;
+        }
+        let lease = match self.state().await?.take(id, &shares).await? {
+            Take::Got(lease) => lease,
+            Take::Running | Take::Full(_) => return Err(running(id)),
+        };
+        let terms = Terms {
+            lease: &lease,
+            progress: &progress,
+            cancel: &cancel,
+        };
         let cause = Cause {
             trigger: "manual".to_owned(),
             decision: None,
         };
-        let chosen = self.chosen(pipeline, sealed, &cause, &progress, &cancel);
-        let report = match chosen.await {
-            Ok(chosen) => Box::pin(self.carry_out(pipeline, &chosen, &progress, &cancel)).await,
-            Err(error) => Err(error),
+        let work = async {
+            let chosen = self.chosen(pipeline, sealed, &cause, &terms).await?;
+            self.carry_out(pipeline, &chosen, &terms).await
         };
-        release(lock, id).await;
+        let report = self.under(&lease, Box::pin(work)).await;
+        release(lease, id).await;
         report
+    }
+
+    /// Does something for as long as a lease is in force. Where it is lost, the work is dropped as a crash would leave it:
+    /// somebody else goes on with it.
+    async fn under<T>(&self, lease: &Lease, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let done = tokio::select! {
+            biased;
+            done = work => done,
+            () = lease.lost() => Err(lease.taken()),
+        };
+        if done.is_err() && !lease.is_lost() {
+            // It may have gone wrong because of that.
+            if let Err(error) = self.state().await?.renew(lease).await
+                && lease.is_lost()
+            {
+                return Err(error);
+            }
+        }
+        done
     }
 
     /// Carries out the run that was decided, unless that has been done; what another run has left half done is finished
@@ -96,13 +141,24 @@ impl Engine {
         cancel: CancellationToken,
     ) -> Result<Decided> {
         let pipeline = self.pipeline(&decision.pipeline)?;
-        let lock = match self.state().await?.lock(&pipeline.id).await {
-            Ok(lock) => lock,
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(Decided::Elsewhere),
-            Err(error) => return Err(error),
+        let shares = shares(self.project(), pipeline);
+        let lease = match self.state().await?.take(&pipeline.id, &shares).await? {
+            Take::Got(lease) => lease,
+            Take::Running => return Ok(Decided::Elsewhere),
+            Take::Full(_) => return Ok(Decided::Full),
         };
-        let done = Box::pin(self.decided(pipeline, decision, &progress, &cancel)).await;
-        release(lock, &pipeline.id).await;
+        let terms = Terms {
+            lease: &lease,
+            progress: &progress,
+            cancel: &cancel,
+        };
+        let work = Box::pin(self.decided(pipeline, decision, &terms));
+        let done = self.under(&lease, work).await;
+        let lost = lease.is_lost();
+        release(lease, &pipeline.id).await;
+        if lost && done.is_err() {
+            return Ok(Decided::TakenOver);
+        }
         done
     }
 
@@ -110,8 +166,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         decision: &OpenDecision,
-        progress: &Arc<dyn Progress>,
-        cancel: &CancellationToken,
+        terms: &Terms<'_>,
     ) -> Result<Decided> {
         let state = self.state().await?;
         let sequence = decision.sequence;
@@ -121,24 +176,30 @@ impl Engine {
         };
         loop {
             if let Some(end) = state.end_of(&pipeline.id, sequence).await? {
-                state.close_decision(&pipeline.id, sequence, &end).await?;
+                state
+                    .close_decision(terms.lease, &pipeline.id, sequence, &end)
+                    .await?;
                 return Ok(Decided::Before);
             }
-            let chosen = match self.chosen(pipeline, None, &cause, progress, cancel).await {
+            let chosen = match self.chosen(pipeline, None, &cause, terms).await {
                 Ok(chosen) => chosen,
                 Err(error) => {
                     // Where nothing was left behind, nothing is in the log of runs that could tell of it.
                     if state.unfinished(&pipeline.id).await?.is_none() {
                         let what = format!("could not begin: {error}");
-                        state.close_decision(&pipeline.id, sequence, &what).await?;
+                        state
+                            .close_decision(terms.lease, &pipeline.id, sequence, &what)
+                            .await?;
                     }
                     return Err(error);
                 }
             };
             let ours = chosen.cause.decision == Some(sequence);
-            let done = Box::pin(self.carry_out(pipeline, &chosen, progress, cancel)).await;
+            let done = Box::pin(self.carry_out(pipeline, &chosen, terms)).await;
             if ours && let Some(end) = state.end_of(&pipeline.id, sequence).await? {
-                state.close_decision(&pipeline.id, sequence, &end).await?;
+                state
+                    .close_decision(terms.lease, &pipeline.id, sequence, &end)
+                    .await?;
             }
             let report = done?;
             if ours {
@@ -152,8 +213,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         chosen: &Chosen,
-        progress: &Arc<dyn Progress>,
-        cancel: &CancellationToken,
+        terms: &Terms<'_>,
     ) -> Result<RunReport> {
         let steps = chosen
             .plan
@@ -161,9 +221,9 @@ impl Engine {
             .iter()
             .map(|step| step.name.clone())
             .collect();
-        progress.event(ProgressEvent::Planned { steps });
-        let done = Box::pin(self.attempts(pipeline, chosen, progress, cancel)).await;
-        self.conclude(chosen, done).await
+        terms.progress.event(ProgressEvent::Planned { steps });
+        let done = Box::pin(self.attempts(pipeline, chosen, terms)).await;
+        self.conclude(chosen, done, terms).await
     }
 
     /// Looks which run it is, as often as the pipeline may be tried: nothing is recorded yet that could go on later.
@@ -172,23 +232,21 @@ impl Engine {
         pipeline: &Pipeline,
         sealed: Option<Plan>,
         cause: &Cause,
-        progress: &Arc<dyn Progress>,
-        cancel: &CancellationToken,
+        terms: &Terms<'_>,
     ) -> Result<Chosen> {
         let mut tried = 1;
         loop {
-            let chosen =
-                Box::pin(self.choose(pipeline, sealed.clone(), cause, progress.as_ref())).await;
+            let chosen = Box::pin(self.choose(pipeline, sealed.clone(), cause, terms)).await;
             let error = match chosen {
                 Err(error) if tried < pipeline.retry.attempts && may_pass(&error) => error,
                 done => return done,
             };
             let wait = backoff(&pipeline.retry, tried);
             let text = format!("{error}; looking again in {} s", wait.as_secs_f32());
-            progress.event(ProgressEvent::Note { text });
+            terms.progress.event(ProgressEvent::Note { text });
             tokio::select! {
                 () = tokio::time::sleep(wait) => tried += 1,
-                () = cancel.cancelled() => return Err(cancelled()),
+                () = terms.cancel.cancelled() => return Err(cancelled()),
             }
         }
     }
@@ -199,10 +257,10 @@ impl Engine {
         pipeline: &Pipeline,
         sealed: Option<Plan>,
         cause: &Cause,
-        progress: &dyn Progress,
+        terms: &Terms<'_>,
     ) -> Result<Chosen> {
         if let Some(left) = self.state().await?.unfinished(&pipeline.id).await?
-            && let Some(resumed) = self.left_behind(pipeline, &left, progress).await?
+            && let Some(resumed) = self.left_behind(pipeline, &left, terms).await?
         {
             return match sealed {
                 Some(sealed) if sealed.fingerprint != resumed.plan.fingerprint => Err(Error::new(
@@ -241,9 +299,9 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         left: &RunRecord,
-        progress: &dyn Progress,
+        terms: &Terms<'_>,
     ) -> Result<Option<Chosen>> {
-        let note = |text: String| progress.event(ProgressEvent::Note { text });
+        let note = |text: String| terms.progress.event(ProgressEvent::Note { text });
         let run = left.run;
         let attempts = left.events.iter();
         let attempts = attempts.filter(|event| matches!(event.event, RunEvent::Started { .. }));
@@ -252,11 +310,13 @@ impl Engine {
             .saturating_add(1);
         let Some(plan) = planned(left) else {
             let why = "its plan cannot be read".to_owned();
-            self.record(run, &pipeline.id, RunEvent::Abandoned { why })
+            self.record(run, RunEvent::Abandoned { why }, terms.lease)
                 .await?;
             Scratch::remove(&self.scratch(), &run.to_string());
             return Ok(None);
         };
+        // Whoever was at it may not be dead.
+        hold_off(self, &plan, terms.lease.fence()).await?;
         if plan.spec != Plan::spec_of(pipeline) {
             let before = committed_before(self, &plan, &run.to_string()).await?;
             if before.is_empty() {
@@ -264,7 +324,7 @@ impl Engine {
                     "run {run} was interrupted before it committed anything, and the spec has changed: giving it up"
                 ));
                 let why = "the pipeline's spec has changed since it was interrupted".to_owned();
-                self.record(run, &pipeline.id, RunEvent::Abandoned { why })
+                self.record(run, RunEvent::Abandoned { why }, terms.lease)
                     .await?;
                 Scratch::remove(&self.scratch(), &run.to_string());
                 return Ok(None);
@@ -286,8 +346,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         chosen: &Chosen,
-        progress: &Arc<dyn Progress>,
-        cancel: &CancellationToken,
+        terms: &Terms<'_>,
     ) -> Result<(u32, Vec<Committed>)> {
         let started = std::time::Instant::now();
         let mut attempt = chosen.attempt;
@@ -298,8 +357,8 @@ impl Engine {
                 trigger: chosen.cause.trigger.clone(),
                 decision: chosen.cause.decision,
             };
-            self.record(chosen.run, &pipeline.id, begun).await?;
-            let result = self.attempt(chosen, progress, cancel).await;
+            self.record(chosen.run, begun, terms.lease).await?;
+            let result = self.attempt(chosen, terms).await;
             let error = match result {
                 Ok(committed) => return Ok((attempt, committed)),
                 Err(error) => error,
@@ -313,7 +372,7 @@ impl Engine {
             if !may_pass(&error) || tried >= pipeline.retry.attempts || late {
                 return Err(error);
             }
-            progress.event(ProgressEvent::Note {
+            terms.progress.event(ProgressEvent::Note {
                 text: format!(
                     "attempt {attempt} failed: {error}; trying again in {} s",
                     wait.as_secs_f32()
@@ -321,42 +380,41 @@ impl Engine {
             });
             tokio::select! {
                 () = tokio::time::sleep(wait) => attempt += 1,
-                () = cancel.cancelled() => return Err(cancelled()),
+                () = terms.cancel.cancelled() => return Err(cancelled()),
             }
         }
     }
 
     /// One attempt. Until the first commit it can be dropped at any time; from there on it is carried through.
-    async fn attempt(
-        &self,
-        chosen: &Chosen,
-        progress: &Arc<dyn Progress>,
-        cancel: &CancellationToken,
-    ) -> Result<Vec<Committed>> {
-        let run = chosen.run.to_string();
+    async fn attempt(&self, chosen: &Chosen, terms: &Terms<'_>) -> Result<Vec<Committed>> {
+        let (run, fence) = (chosen.run.to_string(), terms.lease.fence());
         let before = committed_before(self, &chosen.plan, &run).await?;
         let done: BTreeSet<StepName> = before.iter().map(|before| before.step.clone()).collect();
         if !before.is_empty() && loads(&chosen.plan).all(|load| done.contains(load)) {
             Scratch::remove(&self.scratch(), &run);
             return Ok(before);
         }
-        let scratch = Scratch::create(&self.scratch(), &run)?;
+        let scratch = Scratch::create(&self.scratch(), &run, fence.token)?;
         let folder = scratch.path().to_owned();
-        let recorder = Arc::new(Recorder::new(Arc::clone(progress)));
+        let recorder = Arc::new(Recorder::new(Arc::clone(terms.progress)));
         let watcher = Arc::clone(&recorder) as Arc<dyn Progress>;
-        let mut executor = Executor::new(self, &chosen.plan, &run, watcher, done, folder)?;
+        let mut executor = Executor::new(self, &chosen.plan, (&run, fence), watcher, done, folder)?;
         let staged = tokio::select! {
             staged = Box::pin(executor.stage()) => staged,
-            () = cancel.cancelled() => Err(cancelled()),
+            () = terms.cancel.cancelled() => Err(cancelled()),
         };
-        self.record_all(chosen, &recorder).await?;
+        self.record_all(chosen, &recorder, terms.lease).await?;
         staged?;
         let is_load = |before: &Committed| loads(&chosen.plan).any(|load| *load == before.step);
         let mut committed: Vec<Committed> = before.into_iter().filter(is_load).collect();
         loop {
-            let done = executor.commit_next(cancel).await;
+            if executor.commits_more() {
+                // Not every target can tell who is late.
+                self.state().await?.renew(terms.lease).await?;
+            }
+            let done = executor.commit_next(terms.cancel).await;
             // What an audit has found.
-            self.record_all(chosen, &recorder).await?;
+            self.record_all(chosen, &recorder, terms.lease).await?;
             let done = done?;
             if done.is_empty() {
                 return Ok(committed);
@@ -368,18 +426,16 @@ impl Engine {
                     snapshot: one.snapshot,
                     rows: one.rows,
                 };
-                self.record(chosen.run, &chosen.plan.pipeline, event)
-                    .await?;
+                self.record(chosen.run, event, terms.lease).await?;
                 committed.push(one);
             }
         }
     }
 
     /// Writes down what the run has told since the last time.
-    async fn record_all(&self, chosen: &Chosen, recorder: &Recorder) -> Result<()> {
+    async fn record_all(&self, chosen: &Chosen, recorder: &Recorder, lease: &Lease) -> Result<()> {
         for event in recorder.take() {
-            self.record(chosen.run, &chosen.plan.pipeline, event)
-                .await?;
+            self.record(chosen.run, event, lease).await?;
         }
         Ok(())
     }
@@ -389,11 +445,11 @@ impl Engine {
         &self,
         chosen: &Chosen,
         done: Result<(u32, Vec<Committed>)>,
+        terms: &Terms<'_>,
     ) -> Result<RunReport> {
-        let pipeline = &chosen.plan.pipeline;
         let error = match done {
             Ok((attempt, committed)) => {
-                self.record(chosen.run, pipeline, RunEvent::Succeeded)
+                self.record(chosen.run, RunEvent::Succeeded, terms.lease)
                     .await?;
                 let loads = committed.into_iter().map(report);
                 let loads = loads.chain(kept(&chosen.plan)).collect();
@@ -420,7 +476,7 @@ impl Engine {
         } else {
             RunEvent::failed(&error)
         };
-        if let Err(unwritten) = self.record(chosen.run, pipeline, event).await {
+        if let Err(unwritten) = self.record(chosen.run, event, terms.lease).await {
             // What went wrong first is what the user must hear of.
             tracing::warn!(error = %unwritten, run = %chosen.run, "the end of the run could not be recorded");
         }
@@ -428,11 +484,11 @@ impl Engine {
     }
 
     /// Writes an event down, again where that fails in a way that passes.
-    async fn record(&self, run: RunId, pipeline: &PipelineId, event: RunEvent) -> Result<()> {
+    async fn record(&self, run: RunId, event: RunEvent, lease: &Lease) -> Result<()> {
         let (state, now) = (self.state().await?, self.now());
         let mut pauses = RECORD_PAUSES.iter();
         loop {
-            let Err(error) = state.append(run, pipeline, event.clone(), now).await else {
+            let Err(error) = state.append(lease, run, event.clone(), now).await else {
                 return Ok(());
             };
             match pauses.next().filter(|_| error.is_retryable()) {
@@ -466,8 +522,8 @@ fn cause_of(record: &RunRecord) -> Cause {
 }
 
 /// Gives a pipeline's lock back. It goes with the process at the latest; the run itself is over.
-async fn release(lock: PipelineLock, pipeline: &PipelineId) {
-    if let Err(error) = lock.release().await {
+async fn release(lease: Lease, pipeline: &PipelineId) {
+    if let Err(error) = lease.release().await {
         tracing::warn!(%error, %pipeline, "the pipeline's lock could not be given back");
     }
 }
@@ -479,35 +535,6 @@ fn may_pass(error: &Error) -> bool {
         ErrorKind::CommitUnknown => true,
         _ => error.is_retryable(),
     }
-}
-
-fn report(done: Committed) -> LoadReport {
-    LoadReport {
-        step: done.step.to_string(),
-        target: done.target,
-        rows: done.rows,
-        snapshot: done.snapshot,
-        already: done.already,
-        kept: None,
-    }
-}
-
-/// The loads that leave their tables as they are.
-fn kept(plan: &Plan) -> impl Iterator<Item = LoadReport> {
-    plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Load(load) if load.change.is_idle() => Some(LoadReport {
-            step: step.name.to_string(),
-            target: match &load.target {
-                Target::Lake(table) => table.to_string(),
-                Target::Connection { connection, table } => format!("{connection}: {table}"),
-            },
-            rows: 0,
-            snapshot: None,
-            already: false,
-            kept: Some(idle(&load.change)),
-        }),
-        _ => None,
-    })
 }
 
 /// What is said of a run that ended its process and not itself.

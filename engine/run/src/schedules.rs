@@ -2,7 +2,7 @@
 //!
 //! What is said is a decision like those of the daemon, written down in the same place; no daemon has to be there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use connectors::{Error, ErrorKind, Result};
@@ -10,8 +10,8 @@ use serde::Serialize;
 use spec::model::PipelineId;
 
 use crate::engine::Engine;
-use crate::scheduler::{Decision, Known, Verdict, next_due};
-use crate::state::PastDecision;
+use crate::scheduler::{Decision, Known, Verdict, next_from, turns};
+use crate::state::{OpenDecision, PastDecision, StateStore};
 
 /// How often a decision is tried whose place somebody else takes each time.
 const TRIES: usize = 20;
@@ -31,6 +31,8 @@ pub struct ScheduleStanding {
     pub waiting: usize,
     /// Runs that were decided, have begun and have not ended.
     pub running: usize,
+    /// What a run that waits has to wait for, where that is what others have.
+    pub waits_for: Option<String>,
     /// What was decided last.
     pub last: Option<ScheduleDecision>,
 }
@@ -63,7 +65,9 @@ impl Engine {
     /// How all schedules stand, and all pipelines that were asked to run.
     pub async fn schedules(&self) -> Result<Vec<ScheduleStanding>> {
         let state = self.state().await?;
-        let schedules = state.schedules(&BTreeSet::new()).await?;
+        let open = state.open_decisions().await?;
+        let schedules = state.schedules(&BTreeSet::new(), &open).await?;
+        let waits_for = self.waits_for(state, &open).await?;
         let (mut standings, now, nothing) = (Vec::new(), self.now(), Known::default());
         for (id, pipeline) in &self.project().pipelines {
             let known = schedules.known.get(id);
@@ -72,15 +76,15 @@ impl Engine {
             }
             let known = known.unwrap_or(&nothing);
             let schedule = pipeline.schedule.as_ref().filter(|_| !known.paused);
-            // What has been decided is over: a clock that was behind then may show an earlier time now.
-            let decided = known.last.as_ref().map_or(now, |last| last.due.max(now));
+            let decided = known.last.as_ref().map(|last| last.due);
             standings.push(ScheduleStanding {
                 pipeline: id.clone(),
                 rule: pipeline.schedule.as_ref().map(spec::model::Schedule::rule),
                 paused: known.paused,
-                next: schedule.and_then(|schedule| next_due(id, schedule, decided)),
+                next: schedule.and_then(|schedule| next_from(id, schedule, decided, now)),
                 waiting: known.waiting,
                 running: known.running,
+                waits_for: waits_for.get(id).cloned(),
                 last: state
                     .decisions(id, 1)
                     .await?
@@ -89,6 +93,26 @@ impl Engine {
             });
         }
         Ok(standings)
+    }
+
+    /// What runs that wait have to wait for.
+    async fn waits_for(
+        &self,
+        state: &dyn StateStore,
+        open: &[OpenDecision],
+    ) -> Result<BTreeMap<PipelineId, String>> {
+        let waiting = open.iter().filter(|decision| !decision.begun);
+        let taken = state.taken().await?;
+        let turns = turns(self.now(), self.project(), waiting, &taken);
+        let waits = turns.into_iter().filter_map(|turn| {
+            let share = turn.waits_for?;
+            let of = share.of.to_string();
+            let has = taken.get(&of).map_or(0, BTreeSet::len);
+            let most = share.most.unwrap_or(has);
+            let what = format!("{of}: {has} of {most} runs");
+            Some((turn.decision.pipeline.clone(), what))
+        });
+        Ok(waits.collect())
     }
 
     /// What was decided about a pipeline, the newest first, at most so many.
@@ -145,7 +169,7 @@ impl Engine {
             .unwrap_or_default();
         let state = self.state().await?;
         for _ in 0..TRIES {
-            let known = state.schedules(&BTreeSet::new()).await?.known;
+            let known = state.schedules(&BTreeSet::new(), &[]).await?.known;
             let decisions = known.get(id).map_or(0, |known| known.decisions);
             let now = self.now();
             let decision = Decision {
@@ -155,9 +179,9 @@ impl Engine {
                 verdict,
                 cause: cause.to_owned(),
                 rule: rule.clone(),
-                seen: std::collections::BTreeMap::new(),
+                seen: BTreeMap::new(),
             };
-            if !state.decide(&[decision], now).await?.is_empty() {
+            if !state.decide(None, &[decision], now).await?.is_empty() {
                 return Ok(());
             }
         }

@@ -19,9 +19,11 @@ fn private() -> std::fs::DirBuilder {
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes the folder, empty: what a dead process left there goes first.
-    pub(crate) fn create(parent: &Path, run: &str) -> Result<Self> {
-        let path = Self::of(parent, run);
+    /// Makes the folder, empty: what another process left there goes first. It is this one's alone, by the token of its
+    /// lease: a process that has stood still takes nothing away from who goes on with the run.
+    pub(crate) fn create(parent: &Path, run: &str, token: i64) -> Result<Self> {
+        let of_run = Self::of(parent, run);
+        let path = of_run.join(token.to_string());
         let failed = |error: std::io::Error| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -31,7 +33,7 @@ impl Scratch {
             .caused_by(error)
             .retry(false)
         };
-        match std::fs::remove_dir_all(&path) {
+        match std::fs::remove_dir_all(&of_run) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(failed(error));
             }
@@ -62,6 +64,10 @@ impl Drop for Scratch {
         // Nothing can be done about a folder that will not go; the next attempt of the run tries again.
         failpoint::passing(Point::CleanScratch);
         let _ = std::fs::remove_dir_all(&self.0);
+        if let Some(of_run) = self.0.parent() {
+            // Unless another process has its own in it.
+            let _ = std::fs::remove_dir(of_run);
+        }
         failpoint::passed(Point::CleanScratch);
     }
 }
@@ -76,7 +82,7 @@ mod tests {
     fn nobody_else_may_look_into_it() {
         let root = std::env::temp_dir().join(format!("scratch-test-{}", std::process::id()));
         let parent = root.join("a");
-        let scratch = Scratch::create(&parent, "run").unwrap();
+        let scratch = Scratch::create(&parent, "run", 7).unwrap();
         let folders = [scratch.path(), &parent, &root];
         let modes = folders.map(|folder| {
             let folder = std::fs::metadata(folder).unwrap();

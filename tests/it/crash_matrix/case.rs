@@ -26,7 +26,7 @@ pub(super) struct Case {
 /// The number of an action's column.
 pub(super) const fn column(action: Action) -> usize {
     match action {
-        Action::Kill => 0,
+        Action::Kill | Action::Stop => 0,
         Action::Error => 1,
         Action::DiskFull => 2,
         Action::Delay(_) => 3,
@@ -152,7 +152,7 @@ pub(super) fn judge(world: &mut World, case: &Case, peace: &Ran) -> Result<(), S
         }
     }
     let ended = match case.fault.action {
-        Action::Kill => ran.status.signal() == Some(SIGKILL),
+        Action::Kill | Action::Stop => ran.status.signal() == Some(SIGKILL),
         // Trying again at once does not make room.
         Action::DiskFull => ran.status.code() == Some(1),
         Action::Error | Action::Delay(_) | Action::LostReply => ran.status.success(),

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray as _, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use connectors::{
-    Comparison, Connection, Error, ErrorKind, From, Literal, Nulls, Opening, Predicate, Read,
-    Secret, SecretRef, Secrets, SplitBy, Watermark, Window, Write, WriteMode, registry,
+    Comparison, Connection, Error, ErrorKind, Fence, From, Literal, Nulls, Opening, Predicate,
+    Read, Secret, SecretRef, Secrets, SplitBy, Watermark, Window, Write, WriteMode, registry,
 };
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};

@@ -144,3 +144,47 @@ async fn what_was_read_can_be_written_again() {
     let decimals = batches[0].column_by_name("c7").unwrap();
     assert_eq!(decimals.as_primitive::<Decimal128Type>().value(1), 1);
 }
+
+#[tokio::test]
+async fn who_has_a_lower_token_commits_nothing() {
+    let Some(mut bench) = Bench::new("it_pg_fence", "").await else {
+        return;
+    };
+    let fence = |giver: &str, token| Fence {
+        giver: giver.to_owned(),
+        name: "d/p".to_owned(),
+        token,
+    };
+    let table = "it_pg_fence.orders";
+    let load = |run: &str, fence| Write {
+        fence: Some(fence),
+        ..load(table, WriteMode::Append, run)
+    };
+    bench
+        .write(&load("r1", fence("a", 1)), &orders(&[(1, "a")]))
+        .await
+        .unwrap();
+    let sink = bench.connection.sink().unwrap();
+    // Staged in time, and late.
+    let late = load("r2", fence("a", 1));
+    let rows = orders(&[(2, "b")]);
+    let mut stage = sink.stage(&late, rows.schema()).await.unwrap();
+    stage.write(&rows).await.unwrap();
+    let staged = stage.finish().await.unwrap();
+    sink.raise(table, &fence("a", 2)).await.unwrap();
+    let refused = staged.commit().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.to_string().contains("taken"), "{refused}");
+    let raised = sink.raise(table, &fence("a", 1)).await;
+    assert_eq!(raised.unwrap_err().kind(), ErrorKind::Conflict);
+    for (run, fence) in [("r3", fence("a", 2)), ("r4", fence("b", 1))] {
+        bench
+            .write(&load(run, fence), &orders(&[(3, "c")]))
+            .await
+            .unwrap();
+    }
+    let content = bench
+        .text("SELECT id || name FROM it_pg_fence.orders ORDER BY id, name")
+        .await;
+    assert_eq!(content, ["1a", "3c", "3c"]);
+}

@@ -107,7 +107,7 @@ async fn a_table_in_sqlite() {
         CatalogOptions::Sqlite { path: catalog },
         WarehouseOptions::Local { path: warehouse },
     );
-    both_ways(&lake.unwrap(), &options).await;
+    Box::pin(both_ways(&lake.unwrap(), &options)).await;
 }
 
 #[tokio::test]
@@ -124,5 +124,5 @@ async fn a_table_behind_rest() {
         "s3.secret-access-key": server.s3.secret_key,
         "s3.region": "us-east-1",
     });
-    both_ways(&server.lake(), &options).await;
+    Box::pin(both_ways(&server.lake(), &options)).await;
 }

@@ -48,17 +48,17 @@ async fn outlasts(vend: &str) -> Option<Server> {
 
 #[tokio::test]
 async fn keys_in_the_configuration_of_a_table() {
-    outlasts("config").await;
+    Box::pin(outlasts("config")).await;
 }
 
 #[tokio::test]
 async fn keys_in_the_list_of_a_table() {
-    outlasts("credentials").await;
+    Box::pin(outlasts("credentials")).await;
 }
 
 #[tokio::test]
 async fn keys_at_an_address_of_their_own() {
-    let Some(mut server) = outlasts("endpoint").await else {
+    let Some(mut server) = Box::pin(outlasts("endpoint")).await else {
         return;
     };
     assert!(server.seen("keys_asked") >= 1);

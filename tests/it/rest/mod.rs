@@ -186,6 +186,7 @@ fn stamp(run: &str) -> Stamp {
         fingerprint: "f00d".to_owned(),
         watermarks: BTreeMap::new(),
         now_ms: 1_750_000_000_000,
+        fence: None,
     }
 }
 

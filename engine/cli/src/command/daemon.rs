@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{Error, ErrorKind};
+use run::Settings;
 use run::daemon::{Daemon as Running, DaemonSettings, News, Watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,11 @@ pub(super) struct Daemon {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     grace: Duration,
 
+    /// How long this daemon may stand still, or not reach the state, before another one takes over what it is at; 1s at
+    /// the least
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = lease)]
+    lease: Duration,
+
     /// How much memory all queries together may use before they spill to disk; 32MiB at the least
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = project::memory)]
     memory: usize,
@@ -61,7 +67,10 @@ impl Daemon {
         let how = DaemonSettings {
             root: self.project.project.clone(),
             environment: self.project.env.clone(),
-            settings: project::settings(self.memory, self.parallel.map(usize::from)),
+            settings: Settings {
+                lease: self.lease,
+                ..project::settings(self.memory, self.parallel.map(usize::from))
+            },
             runs: usize::from(self.runs),
             reload: self.reload,
             grace: self.grace,
@@ -83,6 +92,15 @@ impl Daemon {
             () = asked_to_stop() => Ok(()),
         }
     }
+}
+
+/// A lease that can be renewed in time.
+fn lease(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time < Duration::from_secs(1) {
+        return Err("a lease is for a second at the least".to_owned());
+    }
+    Ok(time)
 }
 
 fn over(ended: Option<Result<(), JoinError>>) -> Result<(), Failure> {
@@ -139,6 +157,9 @@ impl Watch for Log {
                     error!(target: "lakewright", %pipeline, error = chain(failed), "run failed");
                 }
             },
+            News::TakenOver { pipeline } => {
+                warn!(target: "lakewright", %pipeline, "run taken over by another process: this one stood still for too long");
+            }
             News::Stopping { runs } => {
                 info!(target: "lakewright", runs, "stopping: waiting for runs to end");
             }

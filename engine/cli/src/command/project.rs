@@ -77,7 +77,7 @@ pub(super) fn settings(memory_bytes: usize, parallel: Option<usize>) -> Settings
     Settings {
         memory_bytes,
         parallel: parallel.unwrap_or_else(cores),
-        scratch: None,
+        ..Settings::default()
     }
 }
 

@@ -59,7 +59,10 @@ fn now(standing: &ScheduleStanding) -> String {
         words.push(paint(NOTE, "running"));
     }
     if standing.waiting > 0 {
-        words.push(format!("{} waiting", standing.waiting));
+        words.push(match &standing.waits_for {
+            Some(what) => format!("{} waiting for {what}", standing.waiting),
+            None => format!("{} waiting", standing.waiting),
+        });
     }
     words.join(", ")
 }

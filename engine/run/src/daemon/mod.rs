@@ -23,7 +23,7 @@ use self::work::Work;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Settings;
 use crate::scheduler::{dropped, due};
-use crate::state::Lease;
+use crate::state::{Lease, OpenDecision};
 
 /// How long the daemon rests between two looks at the clock and the state.
 const REST: Duration = Duration::from_millis(500);
@@ -103,7 +103,11 @@ impl Daemon {
                 () = self.work.one_ended() => {}
             }
         }
-        self.lease = None;
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = lease.release().await
+        {
+            self.watch.news(&News::Trouble(error));
+        }
         self.work.leave(self.how.grace).await;
         self.version.engine().close().await;
     }
@@ -133,19 +137,21 @@ impl Daemon {
 
     /// Decides, where that is for this daemon, and begins runs.
     async fn look(&mut self) -> Result<()> {
-        if self.leads().await? {
-            let now = SystemClock.now();
-            self.decide(now).await?;
+        let leads = self.leads().await?;
+        let state = self.version.engine().state().await?;
+        let mut open = state.open_decisions().await?;
+        if leads && self.decide(SystemClock.now(), &open).await? {
+            open = state.open_decisions().await?;
         }
-        let open = self.version.engine().state().await?.open_decisions();
         self.work
-            .begin(&self.version, open.await?, self.lease.is_some())
+            .begin(&self.version, open, self.lease.as_ref())
             .await
     }
 
-    async fn decide(&self, now: DateTime<Utc>) -> Result<()> {
+    /// Decides what is due while these decisions are open; whether anything was written down.
+    async fn decide(&self, now: DateTime<Utc>, open: &[OpenDecision]) -> Result<bool> {
         let state = self.version.engine().state().await?;
-        let schedules = state.schedules(self.version.upstream()).await?;
+        let schedules = state.schedules(self.version.upstream(), open).await?;
         let looked_at = self.version.scheduled().filter(|(id, schedule)| {
             let known = schedules.known.get(id);
             !schedule.after.is_empty() || self.version.may_be_due(id, schedule, known, now)
@@ -156,19 +162,20 @@ impl Daemon {
             decisions.extend(dropped(now, &listed, &schedules));
         }
         if decisions.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         // Where another daemon or a command was quicker, the next look sees what that has decided.
-        for decision in state.decide(&decisions, now).await? {
+        let decided = state.decide(self.lease.as_ref(), &decisions, now).await?;
+        for decision in &decided {
             self.watch.news(&News::Decided(decision));
         }
-        Ok(())
+        Ok(!decided.is_empty())
     }
 
     /// Whether it is this daemon that decides.
     async fn leads(&mut self) -> Result<bool> {
-        if let Some(lease) = &mut self.lease {
-            if lease.holds().await {
+        if let Some(lease) = &self.lease {
+            if !lease.is_lost() {
                 return Ok(true);
             }
             self.lease = None;

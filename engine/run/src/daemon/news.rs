@@ -62,6 +62,11 @@ pub enum News<'a> {
         /// How.
         outcome: &'a Result<Option<RunReport>>,
     },
+    /// This daemon stood still for longer than its lease, and another one goes on with its run.
+    TakenOver {
+        /// The pipeline.
+        pipeline: &'a PipelineId,
+    },
     /// The daemon was asked to stop, and so many runs have not ended.
     Stopping {
         /// The runs.

@@ -15,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::version::Version;
 use super::{News, Watch};
 use crate::runner::Decided;
-use crate::state::OpenDecision;
+use crate::scheduler::turns;
+use crate::state::{Lease, OpenDecision};
 
 /// How long a pipeline rests that somebody else is running.
 const ELSEWHERE: Duration = Duration::from_secs(2);
+/// How long one rests that found nothing left of what it needs: whose turn it is, is looked at again.
+const FULL: Duration = Duration::from_millis(200);
 /// How long a pipeline rests whose run could not end; twice as long each time.
 const AGAIN: Duration = Duration::from_secs(15);
 /// How long it rests at the most.
@@ -56,35 +59,42 @@ impl Work {
         }
     }
 
-    /// Begins the runs of these decisions, the oldest first, as far as there is room. `leads` says whether this daemon may
-    /// close what has no pipeline any more: another may know a newer version.
+    /// Begins the runs of these decisions, in their turn, as far as there is room. `leads` is the
+    /// right to close what has no pipeline any more: another daemon may know a newer version.
     pub(super) async fn begin(
         &mut self,
         version: &Arc<Version>,
         open: Vec<OpenDecision>,
-        leads: bool,
+        leads: Option<&Lease>,
     ) -> Result<()> {
         let still: BTreeSet<&PipelineId> = open.iter().map(|decision| &decision.pipeline).collect();
         self.resting.retain(|id, _| still.contains(id));
-        for decision in open {
-            if self.tasks.len() >= self.at_once {
-                break;
+        let project = version.engine().project();
+        let known = |decision: &&OpenDecision| project.pipelines.contains_key(&decision.pipeline);
+        let (known, gone): (Vec<_>, Vec<_>) = open.iter().partition(known);
+        let waits = |decision: &&&OpenDecision| {
+            !self.busy.contains(&decision.pipeline) && !self.rests(decision)
+        };
+        let waiting: Vec<&OpenDecision> = known.iter().filter(waits).copied().collect();
+        if !waiting.is_empty() && self.tasks.len() < self.at_once {
+            let taken = version.engine().state().await?.taken().await?;
+            for turn in turns(version.engine().now(), project, waiting, &taken) {
+                if self.tasks.len() >= self.at_once {
+                    break;
+                }
+                if turn.waits_for.is_none() {
+                    self.start(version, turn.decision.clone());
+                }
             }
-            if self.busy.contains(&decision.pipeline) || self.rests(&decision) {
-                continue;
-            }
-            if version
-                .engine()
-                .project()
-                .pipelines
-                .contains_key(&decision.pipeline)
+        }
+        for decision in gone {
+            if let Some(lease) = leads
+                && version.is_settled()
             {
-                self.start(version, decision);
-            } else if leads && version.is_settled() {
                 let state = version.engine().state().await?;
                 let why = "the project no longer has this pipeline";
                 state
-                    .close_decision(&decision.pipeline, decision.sequence, why)
+                    .close_decision(lease, &decision.pipeline, decision.sequence, why)
                     .await?;
             }
         }
@@ -137,6 +147,17 @@ impl Work {
         let times = self.resting.get(&pipeline).map_or(0, |rests| rests.times);
         let outcome = match outcome {
             Ok(Decided::Elsewhere) => {
+                self.rest(pipeline, ELSEWHERE, times);
+                return;
+            }
+            Ok(Decided::Full) => {
+                self.rest(pipeline, FULL, times);
+                return;
+            }
+            Ok(Decided::TakenOver) => {
+                self.watch.news(&News::TakenOver {
+                    pipeline: &pipeline,
+                });
                 self.rest(pipeline, ELSEWHERE, times);
                 return;
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use connectors::Result;
+use connectors::{Fence, Result};
 use spec::model::{ConnectionName, LoadMode, StepName, Target};
-use spec::plan::{Action, Change, Plan, PlannedCheck, PlannedStep};
+use spec::plan::{Action, Change, Plan, PlannedCheck, PlannedLoad, PlannedStep};
 use tokio_util::sync::CancellationToken;
 
 use super::executor::{Attempt, Executor};
@@ -45,6 +45,11 @@ impl Executor<'_> {
             });
         }
         Ok(done)
+    }
+
+    /// Whether there are rows left to commit.
+    pub(crate) fn commits_more(&self) -> bool {
+        !self.staged.is_empty()
     }
 
     /// The next loads that are committed at once.
@@ -161,6 +166,7 @@ impl Attempt<'_> {
             fingerprint: self.plan.fingerprint.to_string(),
             watermarks: self.watermarks(extracts),
             now_ms: self.engine.now().timestamp_millis(),
+            fence: Some(self.fence.clone()),
         }
     }
 
@@ -185,6 +191,32 @@ impl Attempt<'_> {
             .filter_map(|name| Some((name.to_string(), until(name)?)));
         kept.collect()
     }
+}
+
+/// Sees to it that nobody with an older lease commits to the targets of a plan any more, as far as they can: whoever was
+/// at the run may only have stood still. What was on its way is committed then, or never will be.
+pub(crate) async fn hold_off(engine: &Engine, plan: &Plan, fence: &Fence) -> Result<()> {
+    let mut lake = false;
+    for step in &plan.steps {
+        match &step.action {
+            Action::Load(PlannedLoad {
+                target: Target::Connection { connection, table },
+                ..
+            }) => {
+                if let Some(sink) = engine.connection(connection).await?.sink() {
+                    sink.raise(table, fence).await?;
+                }
+            }
+            Action::Load(_) => lake = true,
+            Action::Check(check) => lake = lake || check.quarantine.is_some(),
+            Action::Extract(_) | Action::Transform(_) => {}
+        }
+    }
+    if lake {
+        let fences = std::slice::from_ref(fence);
+        engine.lake().await?.raise(fences).await?;
+    }
+    Ok(())
 }
 
 /// What an earlier attempt of this run has committed, as the targets themselves say: loads, and tables of rows that

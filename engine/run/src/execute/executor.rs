@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use futures::StreamExt;
 use spec::model::{ConnectionName, StepName, TableRef, Target};
 use spec::plan::{Action, Plan, PlannedExtract, PlannedStep, PlannedTransform};
@@ -26,6 +26,8 @@ pub(super) struct Attempt<'a> {
     pub(super) engine: &'a Engine,
     pub(super) plan: &'a Plan,
     pub(super) run: &'a str,
+    /// Who commits.
+    pub(super) fence: &'a Fence,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) session: Session,
     /// Loads that an earlier attempt of this run has committed: they are not staged again.
@@ -50,7 +52,7 @@ impl<'a> Executor<'a> {
     pub(crate) fn new(
         engine: &'a Engine,
         plan: &'a Plan,
-        run: &'a str,
+        (run, fence): (&'a str, &'a Fence),
         progress: Arc<dyn Progress>,
         done: BTreeSet<StepName>,
         scratch: PathBuf,
@@ -61,6 +63,7 @@ impl<'a> Executor<'a> {
                 engine,
                 plan,
                 run,
+                fence,
                 progress,
                 session,
                 done,

@@ -180,6 +180,7 @@ impl Attempt<'_> {
             known_by: self.known_by(step, load),
             stamp: Some(self.stamp(&step.name, &load.watermarks_of)),
             after: goes_on_from(self.plan, step, load, &remembered)?,
+            fence: Some(self.fence.clone()),
             ..write_of(load, table, self.run, &step.name)?
         };
         let mut stage = sink.stage(&write, rows.schema()).await?;

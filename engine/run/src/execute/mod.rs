@@ -15,7 +15,7 @@ mod publish;
 mod quarantine;
 mod rows;
 
-pub(crate) use commit::{Committed, committed_before};
+pub(crate) use commit::{Committed, committed_before, hold_off};
 pub(crate) use executor::{Executor, cancelled};
 pub(crate) use load::{idle, reactions};
 pub(crate) use merge::written;

@@ -54,6 +54,10 @@ async fn reach(point: Point, side: Side) -> Result<()> {
     match action(point, side) {
         None => Ok(()),
         Some(Action::Kill) => kill(),
+        Some(Action::Stop) => {
+            stop();
+            Ok(())
+        }
         Some(Action::Delay(delay)) => {
             tokio::time::sleep(delay).await;
             Ok(())
@@ -73,6 +77,7 @@ async fn reach(point: Point, side: Side) -> Result<()> {
 fn pass(point: Point, side: Side) {
     match action(point, side) {
         Some(Action::Kill) => kill(),
+        Some(Action::Stop) => stop(),
         Some(Action::Delay(delay)) => std::thread::sleep(delay),
         // The script has none of the others for such a point.
         _ => {}
@@ -100,6 +105,14 @@ fn action(point: Point, side: Side) -> Option<Action> {
 
 fn failed(kind: ErrorKind, point: Point, side: Side) -> Error {
     Error::new(kind, "a failpoint was reached").with("at", format!("{point}.{side}"))
+}
+
+/// Stands still, whole, until somebody tells this process to go on.
+fn stop() {
+    let process = id().to_string();
+    if let Err(error) = Command::new("kill").args(["-STOP", &process]).status() {
+        tracing::error!(%error, "the failpoint cannot stop this process");
+    }
 }
 
 /// Ends the process as a machine would that lost its power: no destructor runs, nothing is written any more.

@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use connectors::{
-    BatchStream, Connection, Error, ErrorKind, Read, Remembered, Result, Scan, Sink, Source, Split,
-    Stage, Staged, Watermark, Write,
+    BatchStream, Connection, Error, ErrorKind, Fence, Read, Remembered, Result, Scan, Sink, Source,
+    Split, Stage, Staged, Watermark, Write,
 };
 use futures::{StreamExt as _, future, stream};
 
@@ -98,6 +98,10 @@ impl Sink for Around<dyn Connection> {
 
     async fn remembered(&self, table: &str) -> Result<Vec<Remembered>> {
         self.writes()?.remembered(table).await
+    }
+
+    async fn raise(&self, table: &str, fence: &Fence) -> Result<()> {
+        self.writes()?.raise(table, fence).await
     }
 
     async fn stage(&self, write: &Write, schema: SchemaRef) -> Result<Box<dyn Stage>> {

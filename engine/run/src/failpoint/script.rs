@@ -12,6 +12,8 @@ use super::point::{Point, Side};
 pub enum Action {
     /// The process is gone, as by `kill -9`: nothing is unwound, flushed or told.
     Kill,
+    /// The process stands still, as by `kill -STOP`, until it is told to go on.
+    Stop,
     /// The world fails in a way that passes.
     Error,
     /// The disk is full.
@@ -26,7 +28,7 @@ impl Action {
     /// Whether it can happen there.
     pub const fn fits(self, point: Point, side: Side) -> bool {
         match (self, side) {
-            (Self::Kill | Self::Delay(_), _) => true,
+            (Self::Kill | Self::Stop | Self::Delay(_), _) => true,
             // After a transition that somebody else makes, an error is the loss of a reply.
             (Self::Error, Side::After) => point.can_fail() && !point.has_reply(),
             (Self::Error, Side::Before) => point.can_fail(),
@@ -39,6 +41,7 @@ impl Action {
     fn read(text: &str) -> Option<Self> {
         Some(match text {
             "kill" => Self::Kill,
+            "stop" => Self::Stop,
             "error" => Self::Error,
             "disk_full" => Self::DiskFull,
             "lost_reply" => Self::LostReply,
@@ -51,6 +54,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill => f.write_str("kill"),
+            Self::Stop => f.write_str("stop"),
             Self::Error => f.write_str("error"),
             Self::DiskFull => f.write_str("disk_full"),
             Self::Delay(delay) => write!(f, "delay:{}ms", delay.as_millis()),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use spec::model::{PipelineId, StepKind, Target};
 use spec::plan::Action;
 
@@ -17,7 +17,7 @@ use crate::engine::planned;
 use crate::lake::{At, LakeTable, SnapshotInfo, TableId};
 use crate::last_read::kept_until;
 use crate::open::table_id;
-use crate::state::{PipelineLock, RunRecord};
+use crate::state::{Lease, RunRecord};
 use crate::watermark;
 
 /// What a rollback did, or would do.
@@ -45,26 +45,33 @@ impl Engine {
     /// the table at the same time: then nothing has happened.
     pub async fn roll_back(&self, table: &TableId, to: &At, dry_run: bool) -> Result<Rollback> {
         let pipelines = self.writers_of(table);
-        let mut locks = Vec::new();
+        let mut leases = Vec::new();
         if !dry_run {
             self.lake_table(table).await?;
             for pipeline in &pipelines {
-                locks.push(self.state().await?.lock(pipeline).await?);
+                leases.push(self.state().await?.lock(pipeline).await?);
             }
         }
-        let done = self.roll_back_alone(table, to, &pipelines, dry_run).await;
-        release(locks).await;
+        let fences: Vec<Fence> = leases.iter().map(|lease| lease.fence().clone()).collect();
+        let done = self
+            .roll_back_alone(table, to, &pipelines, (!dry_run).then_some(&fences))
+            .await;
+        release(leases).await;
         done
     }
 
-    /// The same, while none of these pipelines can start.
+    /// The same, while none of these pipelines can start; without fences, nothing is done.
     async fn roll_back_alone(
         &self,
         table: &TableId,
         to: &At,
         pipelines: &BTreeSet<PipelineId>,
-        dry_run: bool,
+        fences: Option<&Vec<Fence>>,
     ) -> Result<Rollback> {
+        if let Some(fences) = fences {
+            // Whoever was at a run of them may only have stood still.
+            self.lake().await?.raise(fences).await?;
+        }
         let found = self.lake_table(table).await?;
         let rollback = self.rollback_of(&found, to).await?;
         for pipeline in pipelines {
@@ -74,9 +81,12 @@ impl Engine {
                 return Err(unfinished(pipeline, open.run));
             }
         }
-        if !dry_run {
+        if let Some(fences) = fences {
             let (from, to) = (rollback.from.id, rollback.to.id);
-            self.lake().await?.roll_back(table, from, to).await?;
+            self.lake()
+                .await?
+                .roll_back(table, from, to, fences)
+                .await?;
         }
         Ok(rollback)
     }
@@ -166,9 +176,9 @@ fn goes_on_from(table: &LakeTable, snapshot: i64, open: &RunRecord) -> Result<bo
     Ok(true)
 }
 
-async fn release(locks: Vec<PipelineLock>) {
-    for lock in locks {
-        if let Err(error) = lock.release().await {
+async fn release(leases: Vec<Lease>) {
+    for lease in leases {
+        if let Err(error) = lease.release().await {
             // It goes with the process at the latest; the rollback itself is over.
             tracing::warn!(%error, "a pipeline's lock could not be given back");
         }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use connectors::Fence;
 use iceberg::spec::{Operation, SnapshotRef, TableMetadata};
 
 use super::expired;
@@ -31,6 +32,8 @@ pub struct Stamp {
     pub watermarks: BTreeMap<String, String>,
     /// The time of the commit, in milliseconds since 1970.
     pub now_ms: i64,
+    /// Who commits, where the right to may have gone to somebody else. The catalog minds it; no snapshot remembers it.
+    pub fence: Option<Fence>,
 }
 
 impl Stamp {

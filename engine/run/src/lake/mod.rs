@@ -28,7 +28,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use connectors::Result;
+use connectors::{Fence, Result};
 
 pub use self::audit::{Audited, Candidate, NotBranched, audit_branch};
 use self::catalog::Catalog;
@@ -91,6 +91,12 @@ impl Lake {
     /// Whether several tables can be published in one step, also where one of them is made by it.
     pub async fn publishes_together(&self, makes_tables: bool) -> Result<bool> {
         self.catalog.commits_together(makes_tables).await
+    }
+
+    /// From here on nothing is committed under lower tokens, where the catalog can see to that. What was on its way has
+    /// happened or never will.
+    pub async fn raise(&self, fences: &[Fence]) -> Result<()> {
+        self.catalog.raise(fences).await
     }
 
     /// Asks whether catalog and warehouse are there and what they are; one line without a secret.

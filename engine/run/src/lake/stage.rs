@@ -223,6 +223,7 @@ impl TableStage {
             merging: None,
             properties: HashMap::new(),
             now_ms: 0,
+            fence: None,
         };
         Staged {
             catalog: self.catalog,
@@ -318,6 +319,7 @@ impl Staged {
         let changed = self.changed.map(ChangedRows::properties);
         self.op.properties.extend(changed.into_iter().flatten());
         self.op.now_ms = stamp.now_ms;
+        self.op.fence.clone_from(&stamp.fence);
     }
 
     async fn commit_as(self, run: &str) -> Result<Committed> {

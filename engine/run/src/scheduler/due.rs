@@ -75,6 +75,22 @@ pub fn next_due(
     Some(time + lateness(id, schedule))
 }
 
+/// When the clock makes a pipeline due next, seen from now: a time of the rule that has come is still next for as long as
+/// the pipeline starts later than the rule says. What has been decided is over, whatever the clock shows.
+pub fn next_from(
+    id: &PipelineId,
+    schedule: &Schedule,
+    decided: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let come = now - lateness(id, schedule);
+    next_due(
+        id,
+        schedule,
+        decided.map_or(now, |decided| decided.max(come)),
+    )
+}
+
 /// How much later than the rule says the pipeline starts: spread evenly over `jitter`, and always the same.
 fn lateness(id: &PipelineId, schedule: &Schedule) -> TimeDelta {
     let Some(jitter) = schedule.jitter else {

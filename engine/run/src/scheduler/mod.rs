@@ -6,6 +6,8 @@
 
 mod decision;
 mod due;
+mod turn;
 
 pub use decision::{Decision, Known, Last, NoVerdict, Published, Schedules, Verdict};
-pub use due::{dropped, due, next_due};
+pub use due::{dropped, due, next_due, next_from};
+pub use turn::{Share, Shared, Taken, Turn, shares, turns};

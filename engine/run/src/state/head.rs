@@ -55,25 +55,27 @@ impl Head {
 }
 
 /// The heads of the logs that this process writes. They are worth keeping because nobody else writes to these logs;
-/// should somebody do so all the same, the key of run and sequence lets one of the two in.
+/// should somebody do so all the same, the key of run and sequence lets one of the two in. A head is of no use under
+/// another token: somebody else may have been at the run in between.
 #[derive(Default)]
-pub(super) struct Heads(Mutex<BTreeMap<RunId, Head>>);
+pub(super) struct Heads(Mutex<BTreeMap<RunId, (i64, Head)>>);
 
 impl Heads {
     /// Takes out the head of a log. Who has written the next event puts the new one in; who could not leaves none, and
     /// the log is read again.
-    pub(super) fn take(&self, run: RunId) -> Option<Head> {
-        self.heads().remove(&run)
+    pub(super) fn take(&self, run: RunId, token: i64) -> Option<Head> {
+        let (under, head) = self.heads().remove(&run)?;
+        (under == token).then_some(head)
     }
 
     /// Keeps the head of a log, for as long as something can follow.
-    pub(super) fn put(&self, run: RunId, head: Head) {
+    pub(super) fn put(&self, run: RunId, token: i64, head: Head) {
         if !head.status.has_ended() {
-            self.heads().insert(run, head);
+            self.heads().insert(run, (token, head));
         }
     }
 
-    fn heads(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Head>> {
+    fn heads(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, (i64, Head)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,6 +29,7 @@ pub(super) const SQLITE: Embedded = Embedded(&[
         "decision",
         include_str!("migrations/sqlite/0002_decision.sql"),
     ),
+    (3, "lease", include_str!("migrations/sqlite/0003_lease.sql")),
 ]);
 
 /// For PostgreSQL.
@@ -42,6 +43,11 @@ pub(super) const POSTGRES: Embedded = Embedded(&[
         2,
         "decision",
         include_str!("migrations/postgres/0002_decision.sql"),
+    ),
+    (
+        3,
+        "lease",
+        include_str!("migrations/postgres/0003_lease.sql"),
     ),
 ]);
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use connectors::{Error, ErrorKind, Result, Secret};
+use connectors::{Error, ErrorKind, Fence, Result, Secret};
 use spec::model::PipelineId;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::OnceCell;
 
 use super::decisions::Places;
@@ -20,28 +20,35 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{
-    Event, Lease, OpenDecision, PastDecision, PipelineLock, RunEvent, RunId, RunRecord, decisions,
-    fault, lock, migration,
+    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, Take, decisions, fault,
+    lease, migration,
 };
 use crate::failpoint::{self, Point};
-use crate::scheduler::{Decision, Schedules};
+use crate::scheduler::{Decision, Schedules, Share, Taken};
 
 /// Connections of one process for reading and writing the log; each lock has one more.
 const CONNECTIONS: u32 = 4;
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where the tables are found, and how soon the server notices that a machine is gone and frees its locks: 120 s.
-const SESSION: [(&str, &str); 4] = [
+/// Where the tables are found, how long a transaction may stand still with what it has locked, and how soon the server
+/// notices that a machine is gone: 120 s, though its leases are over long before.
+const SESSION: [(&str, &str); 5] = [
     ("search_path", "lakewright"),
+    ("idle_in_transaction_session_timeout", "10s"),
     ("tcp_keepalives_idle", "60"),
     ("tcp_keepalives_interval", "15"),
     ("tcp_keepalives_count", "4"),
 ];
 
-const INSERT: &str =
-    "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload, decision)
-    VALUES ($1, $2, $3, $4, $5, $6::text::timestamptz, $7::text::json, $8)";
+/// The lock on the row of the lease lets whoever takes it see what was written under it, or keeps that from being written.
+const INSERT: &str = "WITH held AS (SELECT 1 FROM lease WHERE name = $9 AND token = $10 FOR SHARE)
+    INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload, decision)
+    SELECT $1::text, $2::bigint, $3::text, $4::text, $5::boolean, $6::text::timestamptz,
+        $7::text::json, $8::bigint FROM held";
+
+/// Whether a lease is in force, until the transaction ends.
+const IN_FORCE: &str = "SELECT 1 FROM lease WHERE name = $1 AND token = $2 FOR SHARE";
 
 const EVENTS: &str = "SELECT run, pipeline, sequence,
         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), payload::text
@@ -69,11 +76,12 @@ pub(super) struct PostgresStore {
     pool: PgPool,
     /// Set once the tables are known to be there and up to date.
     migrated: OnceCell<()>,
+    lease: Duration,
     heads: Heads,
 }
 
 impl PostgresStore {
-    pub(super) fn new(url: &Secret) -> Result<Self> {
+    pub(super) fn new(url: &Secret, lease: Duration) -> Result<Self> {
         let options = PgConnectOptions::from_str(url.expose()).map_err(|_| {
             // Without the cause: it may quote the address, and with it the password.
             Error::new(
@@ -91,6 +99,7 @@ impl PostgresStore {
             options,
             pool,
             migrated: OnceCell::new(),
+            lease,
             heads: Heads::default(),
         })
     }
@@ -122,6 +131,27 @@ impl PostgresStore {
         Ok(&self.pool)
     }
 
+    async fn ask_for(&self, name: &str, shares: &[Share]) -> Result<Take> {
+        self.writable().await?;
+        lease::take_in_session(&self.options, name, shares, self.lease).await
+    }
+
+    /// Begins to write; what a lease is needed for only while that is in force.
+    async fn transaction(&self, lease: Option<&Lease>) -> Result<Transaction<'_, Postgres>> {
+        let begun = self.writable().await?.begin().await;
+        let mut transaction = begun.map_err(fault::of)?;
+        if let Some(lease) = lease {
+            let in_force: Option<i32> = sqlx::query_scalar(IN_FORCE)
+                .bind(&lease.fence().name)
+                .bind(lease.fence().token)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(fault::of)?;
+            in_force.ok_or_else(|| lease.taken())?;
+        }
+        Ok(transaction)
+    }
+
     async fn migrate(&self) -> Result<()> {
         // Two sessions that both find no schema would both make one: under a lock, which ends with the statement.
         // Who may not create schemas can be given one.
@@ -145,31 +175,36 @@ impl PostgresStore {
 impl StateStore for PostgresStore {
     async fn append(
         &self,
+        lease: &Lease,
         run: RunId,
-        pipeline: &PipelineId,
         event: RunEvent,
         now: DateTime<Utc>,
     ) -> Result<Event> {
-        let head = match self.heads.take(run) {
+        let head = match self.heads.take(run, lease.fence().token) {
             Some(head) => Some(head),
             None => Head::of(&self.events(run).await?, run)?,
         };
         let (next, head) = Head::followed_by(head, run, event, now)?;
         failpoint::before(Point::of(&next.event)).await?;
-        sqlx::query(INSERT)
+        let written = sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(i64::from(next.sequence))
-            .bind(pipeline.to_string())
+            .bind(&lease.fence().name)
             .bind(next.event.kind())
             .bind(next.event.ends())
             .bind(record::time(next.at))
             .bind(record::encode(&next.event)?)
             .bind(next.event.decision().map(i64::from))
+            .bind(&lease.fence().name)
+            .bind(lease.fence().token)
             .execute(self.writable().await?)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        if written.rows_affected() == 0 {
+            return Err(lease.taken().with("run", run));
+        }
         failpoint::after(Point::of(&next.event)).await?;
-        self.heads.put(run, head);
+        self.heads.put(run, lease.fence().token, head);
         Ok(next)
     }
 
@@ -200,23 +235,57 @@ impl StateStore for PostgresStore {
         Ok(records.into_iter().next())
     }
 
-    async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock> {
-        let session = PgConnection::connect_with(&self.options)
-            .await
-            .map_err(fault::of)?;
-        PipelineLock::in_session(session, pipeline).await
+    async fn take(&self, pipeline: &PipelineId, shares: &[Share]) -> Result<Take> {
+        self.ask_for(&pipeline.to_string(), shares).await
+    }
+
+    async fn taken(&self) -> Result<Taken> {
+        match self.with("share").await? {
+            Some(pool) => lease::taken_in_session(pool).await,
+            None => Ok(Taken::new()),
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<()> {
+        if lease::renew_in_session(self.writable().await?, lease.fence(), self.lease).await? {
+            return Ok(());
+        }
+        Err(lease.taken())
     }
 
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
-        lock::is_held_in_session(&self.pool, pipeline).await
+        let Some(pool) = self.with("lease").await? else {
+            return Ok(false);
+        };
+        let name = pipeline.to_string();
+        let row: Option<(i64, bool)> = sqlx::query_as(lease::STANDS_IN_SESSION)
+            .bind(&name)
+            .fetch_optional(pool)
+            .await
+            .map_err(fault::of)?;
+        match row {
+            Some((token, true)) => {
+                lease::lives(
+                    pool,
+                    &Fence {
+                        giver: String::new(),
+                        name,
+                        token,
+                    },
+                )
+                .await
+            }
+            _ => Ok(false),
+        }
     }
 
     async fn decide<'a>(
         &self,
+        lease: Option<&Lease>,
         decisions: &'a [Decision],
         now: DateTime<Utc>,
     ) -> Result<Vec<&'a Decision>> {
-        let mut transaction = self.writable().await?.begin().await.map_err(fault::of)?;
+        let mut transaction = self.transaction(lease).await?;
         let mut places = Places::default();
         for decision in decisions {
             if places.are_taken(decision) {
@@ -240,13 +309,16 @@ impl StateStore for PostgresStore {
         Ok(places.got)
     }
 
-    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
+    async fn schedules(
+        &self,
+        after: &BTreeSet<PipelineId>,
+        open: &[OpenDecision],
+    ) -> Result<Schedules> {
         let Some(pool) = self.with("decision").await? else {
             return Ok(Schedules::default());
         };
-        let open = self.open_decisions().await?;
         let rows = sqlx::query_as(decisions::LAST).fetch_all(pool).await;
-        let mut schedules = decisions::schedules(rows.map_err(fault::of)?, &open)?;
+        let mut schedules = decisions::schedules(rows.map_err(fault::of)?, open)?;
         for pipeline in after {
             let run: Option<String> = sqlx::query_scalar(decisions::PUBLISHED)
                 .bind(pipeline.to_string())
@@ -282,16 +354,20 @@ impl StateStore for PostgresStore {
             .map_err(fault::of)
     }
 
-    async fn close_decision(&self, pipeline: &PipelineId, decision: u32, what: &str) -> Result<()> {
+    async fn close_decision(
+        &self,
+        lease: &Lease,
+        pipeline: &PipelineId,
+        decision: u32,
+        what: &str,
+    ) -> Result<()> {
+        let mut transaction = self.transaction(Some(lease)).await?;
         let close = sqlx::query(decisions::CLOSE)
             .bind(pipeline.to_string())
             .bind(i64::from(decision))
             .bind(what);
-        close
-            .execute(self.writable().await?)
-            .await
-            .map_err(fault::of)?;
-        Ok(())
+        close.execute(&mut *transaction).await.map_err(fault::of)?;
+        transaction.commit().await.map_err(fault::of)
     }
 
     async fn decisions(&self, pipeline: &PipelineId, limit: u32) -> Result<Vec<PastDecision>> {
@@ -307,10 +383,10 @@ impl StateStore for PostgresStore {
     }
 
     async fn lead(&self) -> Result<Option<Lease>> {
-        let session = PgConnection::connect_with(&self.options)
-            .await
-            .map_err(fault::of)?;
-        Lease::in_session(session).await
+        match self.ask_for(lease::SCHEDULER, &[]).await? {
+            Take::Got(lease) => Ok(Some(lease)),
+            Take::Running | Take::Full(_) => Ok(None),
+        }
     }
 
     async fn close(&self) {

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use spec::model::PipelineId;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Arguments as _, FromRow, SqlitePool};
+use sqlx::{Arguments as _, FromRow, SqlitePool, Transaction};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::decisions::Places;
@@ -24,11 +24,11 @@ use super::head::{Head, Heads};
 use super::record::{self, Row};
 use super::store::StateStore;
 use super::{
-    Event, Lease, OpenDecision, PastDecision, PipelineLock, RunEvent, RunId, RunRecord, decisions,
-    fault, lock, migration,
+    Event, Lease, OpenDecision, PastDecision, RunEvent, RunId, RunRecord, Take, alive, decisions,
+    fault, lease, migration,
 };
 use crate::failpoint::{self, Point};
-use crate::scheduler::{Decision, Schedules};
+use crate::scheduler::{Decision, Schedules, Share, Taken};
 use crate::sqlite_file::{self, Question};
 
 /// Connections to the file: one writes at a time, the portal reads beside it.
@@ -38,7 +38,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const INSERT: &str =
     "INSERT INTO run_event (run, sequence, pipeline, kind, ends, at, payload, decision)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    WHERE EXISTS (SELECT 1 FROM lease WHERE name = ?9 AND token = ?10)";
+
+/// Whether a lease is in force.
+const IN_FORCE: &str = "SELECT 1 FROM lease WHERE name = ?1 AND token = ?2";
 
 const EVENTS: &str = "SELECT run, pipeline, sequence, at, payload FROM run_event
     WHERE run = ?1 ORDER BY sequence";
@@ -60,6 +64,7 @@ const UNFINISHED: &str = "SELECT e.run, e.pipeline, e.sequence, e.at, e.payload
 
 pub(super) struct SqliteStore {
     path: PathBuf,
+    lease: Duration,
     pool: OnceCell<SqlitePool>,
     /// Held by those who look at the file while nobody here writes: a file that is closed takes with it the locks which
     /// the same process has on it.
@@ -68,9 +73,10 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(super) fn at(path: PathBuf, lease: Duration) -> Self {
         Self {
             path,
+            lease,
             pool: OnceCell::new(),
             looking: RwLock::new(()),
             heads: Heads::default(),
@@ -124,7 +130,7 @@ impl SqliteStore {
     /// Makes the file where there is none, and brings its tables up to date.
     async fn connect(&self) -> Result<SqlitePool> {
         let path = self.path.clone();
-        let migrating = tokio::task::spawn_blocking(move || lock::wait_to_migrate(&path))
+        let migrating = tokio::task::spawn_blocking(move || alive::wait_to_migrate(&path))
             .await
             .map_err(|e| self.unusable(e))??;
         let options = SqliteConnectOptions::new()
@@ -145,6 +151,28 @@ impl SqliteStore {
         migrator.run(&pool).await.map_err(fault::of_migration)?;
         drop(migrating);
         Ok(pool)
+    }
+
+    async fn ask_for(&self, name: &str, shares: &[Share]) -> Result<Take> {
+        lease::take_in_file(self.pool().await?, &self.path, name, shares, self.lease).await
+    }
+
+    /// Begins to write; what a lease is needed for only while that is in force.
+    async fn transaction(&self, lease: Option<&Lease>) -> Result<Transaction<'_, Sqlite>> {
+        let pool = self.pool().await?;
+        // With the right to write from the beginning: who asks for it later is refused where somebody has written.
+        let begun = pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(fault::of)?;
+        if let Some(lease) = lease {
+            let in_force: Option<i64> = sqlx::query_scalar(IN_FORCE)
+                .bind(&lease.fence().name)
+                .bind(lease.fence().token)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(fault::of)?;
+            in_force.ok_or_else(|| lease.taken())?;
+        }
+        Ok(transaction)
     }
 
     fn unusable(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -172,32 +200,37 @@ fn unbound(error: sqlx::error::BoxDynError) -> Error {
 impl StateStore for SqliteStore {
     async fn append(
         &self,
+        lease: &Lease,
         run: RunId,
-        pipeline: &PipelineId,
         event: RunEvent,
         now: DateTime<Utc>,
     ) -> Result<Event> {
         let pool = self.pool().await?;
-        let head = match self.heads.take(run) {
+        let head = match self.heads.take(run, lease.fence().token) {
             Some(head) => Some(head),
             None => Head::of(&self.events(run).await?, run)?,
         };
         let (next, head) = Head::followed_by(head, run, event, now)?;
         failpoint::before(Point::of(&next.event)).await?;
-        sqlx::query(INSERT)
+        let written = sqlx::query(INSERT)
             .bind(run.to_string())
             .bind(next.sequence)
-            .bind(pipeline.to_string())
+            .bind(&lease.fence().name)
             .bind(next.event.kind())
             .bind(next.event.ends())
             .bind(record::time(next.at))
             .bind(record::encode(&next.event)?)
             .bind(next.event.decision())
+            .bind(&lease.fence().name)
+            .bind(lease.fence().token)
             .execute(pool)
             .await
             .map_err(|e| fault::of_insert(e).with("run", run))?;
+        if written.rows_affected() == 0 {
+            return Err(lease.taken().with("run", run));
+        }
         failpoint::after(Point::of(&next.event)).await?;
-        self.heads.put(run, head);
+        self.heads.put(run, lease.fence().token, head);
         Ok(next)
     }
 
@@ -218,20 +251,50 @@ impl StateStore for SqliteStore {
         Ok(records.into_iter().next())
     }
 
-    async fn lock(&self, pipeline: &PipelineId) -> Result<PipelineLock> {
-        PipelineLock::in_folder(&self.path, pipeline).await
+    async fn take(&self, pipeline: &PipelineId, shares: &[Share]) -> Result<Take> {
+        self.ask_for(&pipeline.to_string(), shares).await
+    }
+
+    async fn taken(&self) -> Result<Taken> {
+        let rows = self
+            .asked("share", lease::SHARES_IN_FILE, SqliteArguments::default())
+            .await?;
+        lease::taken_in_file(&self.path, rows)
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<()> {
+        if lease::renew_in_file(self.pool().await?, lease.fence(), self.lease).await? {
+            return Ok(());
+        }
+        Err(lease.taken())
     }
 
     async fn is_locked(&self, pipeline: &PipelineId) -> Result<bool> {
-        lock::is_held_in_folder(&self.path, pipeline)
+        let name = pipeline.to_string();
+        let arguments = arguments(Some(name.clone()))?;
+        let rows: Vec<(i64, bool)> = self
+            .asked("lease", lease::STANDS_IN_FILE, arguments)
+            .await?;
+        match rows.into_iter().next() {
+            Some((token, true)) => alive::is_in_folder(
+                &self.path,
+                &Fence {
+                    giver: String::new(),
+                    name,
+                    token,
+                },
+            ),
+            _ => Ok(false),
+        }
     }
 
     async fn decide<'a>(
         &self,
+        lease: Option<&Lease>,
         decisions: &'a [Decision],
         now: DateTime<Utc>,
     ) -> Result<Vec<&'a Decision>> {
-        let mut transaction = self.pool().await?.begin().await.map_err(fault::of)?;
+        let mut transaction = self.transaction(lease).await?;
         let mut places = Places::default();
         for decision in decisions {
             if places.are_taken(decision) {
@@ -255,10 +318,13 @@ impl StateStore for SqliteStore {
         Ok(places.got)
     }
 
-    async fn schedules(&self, after: &BTreeSet<PipelineId>) -> Result<Schedules> {
-        let open = self.open_decisions().await?;
+    async fn schedules(
+        &self,
+        after: &BTreeSet<PipelineId>,
+        open: &[OpenDecision],
+    ) -> Result<Schedules> {
         let rows = self.asked("decision", decisions::LAST, SqliteArguments::default());
-        let mut schedules = decisions::schedules(rows.await?, &open)?;
+        let mut schedules = decisions::schedules(rows.await?, open)?;
         for pipeline in after {
             let arguments = arguments(Some(pipeline.to_string()))?;
             let rows: Vec<(String,)> = self
@@ -285,13 +351,20 @@ impl StateStore for SqliteStore {
         Ok(rows.into_iter().next().map(|(kind,)| kind))
     }
 
-    async fn close_decision(&self, pipeline: &PipelineId, decision: u32, what: &str) -> Result<()> {
+    async fn close_decision(
+        &self,
+        lease: &Lease,
+        pipeline: &PipelineId,
+        decision: u32,
+        what: &str,
+    ) -> Result<()> {
+        let mut transaction = self.transaction(Some(lease)).await?;
         let close = sqlx::query(decisions::CLOSE)
             .bind(pipeline.to_string())
             .bind(decision)
             .bind(what);
-        close.execute(self.pool().await?).await.map_err(fault::of)?;
-        Ok(())
+        close.execute(&mut *transaction).await.map_err(fault::of)?;
+        transaction.commit().await.map_err(fault::of)
     }
 
     async fn decisions(&self, pipeline: &PipelineId, limit: u32) -> Result<Vec<PastDecision>> {
@@ -301,7 +374,10 @@ impl StateStore for SqliteStore {
     }
 
     async fn lead(&self) -> Result<Option<Lease>> {
-        Lease::in_folder(&self.path).await
+        match self.ask_for(lease::SCHEDULER, &[]).await? {
+            Take::Got(lease) => Ok(Some(lease)),
+            Take::Running | Take::Full(_) => Ok(None),
+        }
     }
 
     async fn close(&self) {

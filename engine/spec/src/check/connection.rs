@@ -8,6 +8,7 @@ use super::duration::duration;
 use super::name::name;
 use super::options::{Owner, options};
 use super::pipeline::Names;
+use super::shares;
 use super::timezone::timezone;
 use crate::connectors::OptionsOf;
 use crate::diagnostic::{Code, Diagnostic};
@@ -145,6 +146,7 @@ fn limits(context: &Context<'_>, written: &LimitsSpec) -> Limits {
     }
     Limits {
         sessions: written.sessions.as_ref().map(|sessions| sessions.value),
+        runs: shares::runs(context, written.runs.as_ref()),
         statement_timeout: written
             .statement_timeout
             .as_ref()

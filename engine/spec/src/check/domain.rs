@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::documents::Doc;
 use super::name::{BAD_NAME, name};
+use super::shares;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Domain, TableRef};
 use crate::read::At;
@@ -21,11 +22,16 @@ pub(super) fn domain(context: &Context<'_>, doc: &Doc<'_, DomainSpec>) -> Option
     let spec = &doc.spec;
     let namespace = namespace(context, spec);
     let name = name(context, &spec.name);
+    let limits = spec.limits.as_ref();
+    let runs = shares::runs(context, limits.and_then(|limits| limits.runs.as_ref()));
+    let weight = shares::weight(context, limits.and_then(|limits| limits.weight.as_ref()));
     Some(Domain {
         name: name?,
         description: spec.description.clone(),
         owners: spec.owners.clone(),
         namespace: namespace?,
+        runs,
+        weight,
     })
 }
 

@@ -33,6 +33,7 @@ mod retry;
 mod rules;
 mod schedule;
 mod sessions;
+mod shares;
 mod size;
 mod step;
 mod tables;
@@ -197,6 +198,7 @@ fn project(
         environment: wanted.map(str::to_owned),
         lake: lake::lake(lake),
         state: lake::state(state),
+        runs: shares::of_project(context, spec),
         connections: connections
             .into_iter()
             .map(|connection| (connection.name.clone(), connection))

@@ -10,6 +10,7 @@ use super::name::{duplicates, name};
 use super::retry;
 use super::schedule::schedule;
 use super::sessions;
+use super::shares;
 use super::step::{Parts, Steps, step};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::meaning::SqlOf;
@@ -129,15 +130,14 @@ pub(super) fn pipeline<'a>(
         .schedule
         .as_ref()
         .map(|written| schedule(context, written, spec.name.span, names));
+    let priority = shares::priority(context, spec.priority.as_ref());
     let audits = audits(context, doc);
     let mut steps = Steps::new(context, doc, names, domain);
     let mut checked = Vec::new();
     for written in &spec.steps.value {
         checked.push(step(&mut steps, written));
     }
-    let id = name(context, &spec.domain)
-        .zip(name(context, &spec.name))
-        .map(|(domain, name)| PipelineId { domain, name });
+    let id = id_of(context, spec);
     two_increments(&steps);
     sessions::enough(&steps);
     let Parts {
@@ -159,6 +159,7 @@ pub(super) fn pipeline<'a>(
             id,
             description: spec.description.clone(),
             schedule,
+            priority,
             retry,
             publishes_together: publishes_together(spec),
             audits,
@@ -174,6 +175,12 @@ pub(super) fn pipeline<'a>(
         texts,
         whole: doc.whole,
     }
+}
+
+fn id_of(context: &Context<'_>, spec: &PipelineSpec) -> Option<PipelineId> {
+    let (domain, name) = (name(context, &spec.domain), name(context, &spec.name));
+    let (domain, name) = domain.zip(name)?;
+    Some(PipelineId { domain, name })
 }
 
 /// Whether the lake's tables become visible in one step.

@@ -27,6 +27,8 @@ pub struct Connection {
 pub struct Limits {
     /// The most sessions at once.
     pub sessions: Option<usize>,
+    /// How many runs may use it at once.
+    pub runs: Option<usize>,
     /// The most time a statement may take.
     pub statement_timeout: Option<Duration>,
     /// The only hours at which it may be used.

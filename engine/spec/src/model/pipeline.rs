@@ -13,6 +13,8 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// When it runs by itself; never when `None`.
     pub schedule: Option<Schedule>,
+    /// Where there is no room for all that is due, the higher begins first.
+    pub priority: i32,
     /// What happens when an attempt fails.
     pub retry: Retry,
     /// Whether the lake's tables of a run become visible in one step, where the catalog can do that.

@@ -18,6 +18,8 @@ pub struct Project {
     pub lake: Lake,
     /// Where runs are recorded.
     pub state: StateStore,
+    /// How many pipelines may run at once.
+    pub runs: Option<usize>,
     /// Connections by name.
     pub connections: BTreeMap<ConnectionName, Connection>,
     /// Domains by name.
@@ -138,4 +140,8 @@ pub struct Domain {
     pub owners: Vec<String>,
     /// The one Iceberg namespace its pipelines may write.
     pub namespace: String,
+    /// How many of its pipelines may run at once.
+    pub runs: Option<usize>,
+    /// How many of its runs begin for one of another domain, where there is no room for all.
+    pub weight: u32,
 }

@@ -42,6 +42,9 @@ pub(crate) struct LimitsSpec {
     /// The most sessions at once.
     #[serde(default)]
     pub(crate) sessions: Option<At<usize>>,
+    /// How many runs may use it at once, over all daemons.
+    #[serde(default)]
+    pub(crate) runs: Option<At<usize>>,
     /// The most time a statement may take: `2m`.
     #[serde(default)]
     pub(crate) statement_timeout: Option<At<String>>,

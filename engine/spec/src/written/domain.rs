@@ -37,7 +37,22 @@ pub(crate) struct DomainSpec {
     /// What holds for every pipeline of the domain that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: Option<DefaultsSpec>,
+    /// How much of what runs is shared by may go to the domain's pipelines.
+    #[serde(default)]
+    pub(crate) limits: Option<ShareSpec>,
     /// How the domain's tables are kept in shape, where their load does not say otherwise.
     #[serde(default)]
     pub(crate) maintenance: Option<MaintenanceSpec>,
+}
+
+/// How much of what runs is shared by may go to a domain's pipelines.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShareSpec {
+    /// How many of its pipelines may run at once, over all daemons.
+    #[serde(default)]
+    pub(crate) runs: Option<At<usize>>,
+    /// How many of its runs begin for one of another domain, where there is no room for all: 1 when left out.
+    #[serde(default)]
+    pub(crate) weight: Option<At<u32>>,
 }

@@ -31,6 +31,9 @@ pub(crate) struct PipelineSpec {
     /// When it runs by itself. Left out: only when asked.
     #[serde(default)]
     pub(crate) schedule: Option<ScheduleSpec>,
+    /// Where there is no room for all that is due, the higher begins first: from -100 to 100, 0 when left out.
+    #[serde(default)]
+    pub(crate) priority: Option<At<i32>>,
     /// What happens when an attempt fails for a reason that may pass.
     #[serde(default)]
     pub(crate) retry: Option<RetrySpec>,

@@ -38,12 +38,24 @@ pub(crate) struct ProjectSpec {
     /// What holds for every pipeline that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: Option<DefaultsSpec>,
+    /// How much may run at once.
+    #[serde(default)]
+    pub(crate) limits: Option<RunsSpec>,
     /// How the lake's tables are kept in shape, where neither their load nor its domain says otherwise.
     #[serde(default)]
     pub(crate) maintenance: Option<MaintenanceSpec>,
     /// What is different in an environment, by its name.
     #[serde(default)]
     pub(crate) environments: Named<EnvironmentSpec>,
+}
+
+/// How much may run at once.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunsSpec {
+    /// How many pipelines may run at once, over all daemons.
+    #[serde(default)]
+    pub(crate) runs: Option<At<usize>>,
 }
 
 /// What is different in an environment. Each block replaces the block of that name whole.

@@ -11,7 +11,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connectors::{Error, Result};
+use connectors::{Error, Fence, Result};
 use iceberg::io::FileIO;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
@@ -44,6 +44,8 @@ pub(super) struct Change<'a> {
     pub(super) requirements: Vec<TableRequirement>,
     /// What changes.
     pub(super) updates: Vec<TableUpdate>,
+    /// Who changes it: a catalog that can refuses where it knows of a higher token, in the same step.
+    pub(super) fences: &'a [Fence],
 }
 
 /// Why a commit did not answer "done".
@@ -103,6 +105,13 @@ pub(super) trait Catalog: Send + Sync {
 
     /// Whether several tables can change in one step, also where one of them is made by it.
     async fn commits_together(&self, makes_tables: bool) -> Result<bool>;
+
+    /// From here on refuses changes under lower tokens. Returns when each that was on its way has happened or never will. A
+    /// catalog that knows no fences does nothing.
+    async fn raise(&self, fences: &[Fence]) -> Result<()> {
+        let _ = fences;
+        Ok(())
+    }
 
     /// Whether it hands out the keys to the files of one table.
     fn hands_out_keys(&self) -> bool {

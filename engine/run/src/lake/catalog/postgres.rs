@@ -4,13 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connectors::{Error, ErrorKind, Result, Secret};
+use connectors::{Error, ErrorKind, Fence, Result, Secret};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::OnceCell;
 
 use super::CATALOG_NAME;
 use super::sql::{
-    ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, Move, MoveError, Pointers, SWAP,
+    ADD_NAMESPACE, CREATE_FENCES, CREATE_TABLES, FIND, HOLD, INSERT, LIST, Move, MoveError,
+    Pointers, SWAP,
 };
 use crate::lake::id::TableId;
 
@@ -20,6 +21,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECTIONS: u32 = 4;
 /// `serialization_failure`, `deadlock_detected`, `lock_not_available`: rolled back whole.
 const REFUSED_CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+/// How long a transaction may stand still, with what it has locked, where its process does.
+const GIVEN_UP: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 /// The advisory lock under which the tables are made: two engines that start together must not collide.
 const MAKE_TABLES_LOCK: i64 = 0x6c61_6b65;
 
@@ -28,6 +31,7 @@ pub(super) struct PostgresPointers {
     pool: PgPool,
     place: String,
     tables_made: OnceCell<()>,
+    fences_made: OnceCell<()>,
 }
 
 impl PostgresPointers {
@@ -54,6 +58,7 @@ impl PostgresPointers {
             pool,
             place,
             tables_made: OnceCell::new(),
+            fences_made: OnceCell::new(),
         })
     }
 
@@ -87,6 +92,35 @@ impl PostgresPointers {
         tables
             .copied()
             .map_err(|error| MoveError::NotSent(self.unreadable(error)))
+    }
+
+    /// Makes the table of fences, where there is none: who may not make tables can be given one.
+    async fn make_fences(&self) -> Result<(), MoveError> {
+        let make = async || -> Result<(), sqlx::Error> {
+            let mut transaction = self.pool.begin().await?;
+            let found: Option<String> =
+                sqlx::query_scalar("SELECT to_regclass('lakewright_fences')::text")
+                    .fetch_one(&mut *transaction)
+                    .await?;
+            if found.is_none() {
+                let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKE_TABLES_LOCK);
+                lock.execute(&mut *transaction).await?;
+                sqlx::query(CREATE_FENCES)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        let fences = self.fences_made.get_or_try_init(make).await;
+        fences.copied().map_err(|error| {
+            let message = "the catalog has no table `lakewright_fences`, and it cannot be made";
+            let error = Error::new(ErrorKind::Unavailable, message)
+                .with("catalog", &self.place)
+                .caused_by(error);
+            MoveError::NotSent(
+                error.help(format!("let its owner run this once: `{CREATE_FENCES}`")),
+            )
+        })
     }
 }
 
@@ -144,11 +178,28 @@ impl Pointers for PostgresPointers {
         Ok(found.flatten())
     }
 
-    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError> {
+    async fn shift(&self, moves: &[Move<'_>], fences: &[Fence]) -> Result<bool, MoveError> {
         if moves.iter().any(|to| to.old.is_none()) {
             self.make_tables().await?;
         }
+        if !fences.is_empty() {
+            self.make_fences().await?;
+        }
         let mut transaction = self.pool.begin().await.map_err(move_error)?;
+        sqlx::query(GIVEN_UP)
+            .execute(&mut *transaction)
+            .await
+            .map_err(move_error)?;
+        for fence in fences {
+            let hold = sqlx::query(HOLD)
+                .bind(&fence.giver)
+                .bind(&fence.name)
+                .bind(fence.token);
+            let done = hold.execute(&mut *transaction).await.map_err(move_error)?;
+            if done.rows_affected() != 1 {
+                return Err(MoveError::fenced(fence));
+            }
+        }
         for Move { id, old, new } in moves {
             let add = sqlx::query(ADD_NAMESPACE)
                 .bind(CATALOG_NAME)

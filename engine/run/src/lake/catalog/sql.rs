@@ -3,11 +3,12 @@
 //! The database holds one pointer a table; metadata files are written beside the data, each under a new name, and are
 //! never changed. Knows nothing of which database it is: that is [`Pointers`].
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
@@ -36,6 +37,16 @@ pub(super) const CREATE_TABLES: [&str; 2] = [
         property_value VARCHAR(1000) NOT NULL,
         PRIMARY KEY (catalog_name, namespace, property_key))",
 ];
+/// The table of who may change something, beside them: of each name the highest token that was seen.
+pub(super) const CREATE_FENCES: &str = "CREATE TABLE IF NOT EXISTS lakewright_fences (
+        giver VARCHAR(64) NOT NULL,
+        name VARCHAR(300) NOT NULL,
+        token BIGINT NOT NULL,
+        PRIMARY KEY (giver, name))";
+/// Holds a fence until the transaction ends; no row where a higher token was seen.
+pub(super) const HOLD: &str = "INSERT INTO lakewright_fences AS f (giver, name, token)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (giver, name) DO UPDATE SET token = excluded.token WHERE f.token <= excluded.token";
 /// All tables of a catalog.
 pub(super) const LIST: &str = "SELECT table_namespace, table_name FROM iceberg_tables
     WHERE catalog_name = $1 AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)
@@ -61,10 +72,26 @@ pub(super) const SWAP: &str = "UPDATE iceberg_tables
 pub(super) enum MoveError {
     /// The database refused it whole, because of somebody else's at the same time.
     Refused(Error),
-    /// The database could not be asked at all.
+    /// It did not happen, and will not.
     NotSent(Error),
     /// It was asked and the reply was lost.
     Unknown(Error),
+}
+
+impl MoveError {
+    /// Somebody has been given a higher token.
+    pub(super) fn fenced(fence: &Fence) -> Self {
+        let message = format!("another process has taken `{}` over", fence.name);
+        let error = Error::new(ErrorKind::Conflict, message)
+            .help("nothing was committed: that process goes on with the run")
+            .retry(false);
+        Self::NotSent(error)
+    }
+
+    fn into_error(self) -> Error {
+        let (Self::Refused(error) | Self::NotSent(error) | Self::Unknown(error)) = self;
+        error
+    }
 }
 
 /// Where a pointer goes.
@@ -86,8 +113,9 @@ pub(super) trait Pointers: Send + Sync {
     /// Where a table's metadata is.
     async fn find(&self, id: &TableId) -> Result<Option<String>>;
 
-    /// Moves pointers, all or none; false where one is not where it was thought to be.
-    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError>;
+    /// Moves pointers, all or none, holding the fences in the same transaction; false where one is not where it was
+    /// thought to be.
+    async fn shift(&self, moves: &[Move<'_>], fences: &[Fence]) -> Result<bool, MoveError>;
 
     /// Asks whether the database is there and what it is.
     async fn probe(&self) -> Result<String>;
@@ -148,6 +176,8 @@ impl Catalog for SqlCatalog {
     async fn commit_together(&self, mut changes: Vec<Change<'_>>) -> Result<(), CommitError> {
         // Two that change the same tables do not wait for each other in a circle.
         changes.sort_by_key(|change| change.id);
+        let fences: BTreeSet<&Fence> = changes.iter().flat_map(|change| change.fences).collect();
+        let fences: Vec<Fence> = fences.into_iter().cloned().collect();
         let mut written = Vec::with_capacity(changes.len());
         let mut moves = Vec::with_capacity(changes.len());
         for change in &changes {
@@ -165,7 +195,7 @@ impl Catalog for SqlCatalog {
         failpoint::before(Point::CommitSwap)
             .await
             .map_err(CommitError::Failed)?;
-        let shifted = self.pointers.shift(&moves).await;
+        let shifted = self.pointers.shift(&moves, &fences).await;
         failpoint::after(Point::CommitSwap)
             .await
             .map_err(CommitError::Unknown)?;
@@ -191,6 +221,11 @@ impl Catalog for SqlCatalog {
 
     async fn commits_together(&self, _: bool) -> Result<bool> {
         Ok(true)
+    }
+
+    async fn raise(&self, fences: &[Fence]) -> Result<()> {
+        let raised = self.pointers.shift(&[], fences).await;
+        raised.map(drop).map_err(MoveError::into_error)
     }
 
     async fn probe(&self) -> Result<String> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow,
 };
@@ -15,7 +15,8 @@ use tokio::sync::{OnceCell, RwLock};
 
 use super::CATALOG_NAME;
 use super::sql::{
-    ADD_NAMESPACE, CREATE_TABLES, FIND, INSERT, LIST, Move, MoveError, Pointers, SWAP,
+    ADD_NAMESPACE, CREATE_FENCES, CREATE_TABLES, FIND, HOLD, INSERT, LIST, Move, MoveError,
+    Pointers, SWAP,
 };
 use crate::lake::id::TableId;
 use crate::sqlite_file::{self, Question};
@@ -124,7 +125,7 @@ impl SqlitePointers {
                 .execute(pool)
                 .await
                 .map_err(|error| unwritable(error.into()))?;
-            for statement in CREATE_TABLES {
+            for statement in CREATE_TABLES.into_iter().chain([CREATE_FENCES]) {
                 let made = sqlx::query(statement).execute(pool).await;
                 made.map_err(|error| unwritable(error.into()))?;
             }
@@ -172,13 +173,23 @@ impl Pointers for SqlitePointers {
         Ok(found.into_iter().next().and_then(|(location,)| location))
     }
 
-    async fn shift(&self, moves: &[Move<'_>]) -> Result<bool, MoveError> {
+    async fn shift(&self, moves: &[Move<'_>], fences: &[Fence]) -> Result<bool, MoveError> {
         let pool = self.writable().await?;
         // Taken with the write lock at once: a transaction that upgrades is refused without waiting.
         let mut transaction = pool
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(move_error)?;
+        for fence in fences {
+            let hold = sqlx::query(HOLD)
+                .bind(&fence.giver)
+                .bind(&fence.name)
+                .bind(fence.token);
+            let done = hold.execute(&mut *transaction).await.map_err(move_error)?;
+            if done.rows_affected() != 1 {
+                return Err(MoveError::fenced(fence));
+            }
+        }
         for Move { id, old, new } in moves {
             let add = sqlx::query(ADD_NAMESPACE)
                 .bind(CATALOG_NAME)

@@ -232,6 +232,7 @@ impl Part {
             file_io: now.file_io(),
             requirements,
             updates,
+            fences: self.op.fence.as_slice(),
         })
     }
 }

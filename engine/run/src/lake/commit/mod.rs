@@ -157,6 +157,7 @@ impl Part {
             file_io: target.file_io(),
             requirements,
             updates,
+            fences: self.op.fence.as_slice(),
         }
     }
 }

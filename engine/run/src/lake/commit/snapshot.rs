@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use datafusion::logical_expr::Expr;
 use iceberg::io::FileIO;
 use iceberg::spec::{
@@ -113,6 +113,8 @@ pub(in crate::lake) struct SnapshotOp {
     pub(in crate::lake) properties: HashMap<String, String>,
     /// The time of the commit, in milliseconds since 1970.
     pub(in crate::lake) now_ms: i64,
+    /// Who commits, where the right to may have gone to somebody else.
+    pub(in crate::lake) fence: Option<Fence>,
 }
 
 /// A snapshot that no table has yet, and the files written for it.

@@ -147,6 +147,7 @@ async fn run(catalog: &Scripted) -> Result<super::Committed, NotCommitted> {
         fingerprint: String::new(),
         watermarks: [("visit".to_owned(), "7".to_owned())].into(),
         now_ms: 0,
+        fence: None,
     };
     let op = SnapshotOp {
         added_deletes: Vec::new(),
@@ -158,6 +159,7 @@ async fn run(catalog: &Scripted) -> Result<super::Committed, NotCommitted> {
         policy: ConflictPolicy::Rebase,
         properties: stamp.properties(),
         now_ms: stamp.now_ms,
+        fence: None,
     };
     let mut parts = [Part::new(target, op, "run-1".to_owned())];
     let done = commit(catalog, &mut parts).await?;

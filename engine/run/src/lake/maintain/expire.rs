@@ -287,6 +287,7 @@ fn change<'a>(table: &'a LakeTable, going: &Going) -> Result<Change<'a>> {
         file_io: iceberg.file_io(),
         requirements,
         updates,
+        fences: &[],
     })
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connectors::{Error, ErrorKind, Result};
+use connectors::{Error, ErrorKind, Fence, Result};
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
@@ -51,7 +51,7 @@ impl Lake {
                 max_ref_age_ms: keep_ms,
             },
         );
-        self.change(id, |table, _| {
+        self.change(id, &[], |table, _| {
             let references = of(table.metadata())?;
             let there = references.get(name.as_str());
             match there {
@@ -74,7 +74,7 @@ impl Lake {
 
     /// Takes a name away from its snapshot.
     pub async fn delete_tag(&self, id: &TableId, name: &TagName) -> Result<()> {
-        self.change(id, |table, lost| {
+        self.change(id, &[], |table, lost| {
             let references = of(table.metadata())?;
             let there = match references.get(name.as_str()) {
                 Some(there) if there.is_branch() => return Err(not_a_tag(name)),
@@ -93,9 +93,16 @@ impl Lake {
         .await
     }
 
-    /// Takes `main` from one snapshot back to another of its lineage, unless it has moved since.
-    pub async fn roll_back(&self, id: &TableId, from: i64, to: i64) -> Result<()> {
-        self.change(id, |table, lost| {
+    /// Takes `main` from one snapshot back to another of its lineage, unless it has moved since, or another process has
+    /// taken over what the fences are about.
+    pub async fn roll_back(
+        &self,
+        id: &TableId,
+        from: i64,
+        to: i64,
+        fences: &[Fence],
+    ) -> Result<()> {
+        self.change(id, fences, |table, lost| {
             let metadata = table.metadata();
             let now = metadata.current_snapshot_id();
             if now == Some(to) {
@@ -126,6 +133,7 @@ impl Lake {
     async fn change(
         &self,
         id: &TableId,
+        fences: &[Fence],
         next: impl Fn(&Table, bool) -> Result<Step>,
     ) -> Result<()> {
         let (mut lost, mut refused) = (None, None);
@@ -142,7 +150,7 @@ impl Lake {
             };
             match self
                 .catalog
-                .commit(change_of(id, &table, name, from, *update))
+                .commit(change_of(id, &table, fences, name, from, *update))
                 .await
             {
                 Ok(()) => return Ok(()),
@@ -161,6 +169,7 @@ impl Lake {
 fn change_of<'a>(
     id: &'a TableId,
     table: &'a Table,
+    fences: &'a [Fence],
     name: String,
     from: Option<i64>,
     update: TableUpdate,
@@ -182,6 +191,7 @@ fn change_of<'a>(
             },
         ],
         updates: vec![update],
+        fences,
     }
 }
 
