@@ -235,13 +235,7 @@ impl Word {
                 let (form, rest) = text.split_at(text.find('(').unwrap_or_default());
                 format!("{form}{}", rest.replacen(column, near, 1))
             }),
-            help: match names.iter().find(|name| is_part(column, name)) {
-                Some(whole) => Some(format!(
-                    "it is a part of `{whole}`, and only whole columns can be named here"
-                )),
-                None if names.is_empty() => None,
-                None => Some(format!("they have `{}`", names.join("`, `"))),
-            },
+            help: (!names.is_empty()).then(|| format!("they have `{}`", names.join("`, `"))),
             ..SqlFault::new(
                 SqlFaultKind::UnknownColumn,
                 format!(
@@ -251,12 +245,6 @@ impl Word {
             )
         }
     }
-}
-
-/// Whether a name is that of a part of a column.
-fn is_part(name: &str, column: &str) -> bool {
-    let rest = name.strip_prefix(column);
-    rest.is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// One text of the specs that means something to whoever knows the columns: SQL, or the name of a column.

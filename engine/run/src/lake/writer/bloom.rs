@@ -60,7 +60,7 @@ impl Blooms {
 
     /// What those of an open file take, in bytes.
     pub(super) fn open_bytes(&self) -> usize {
-        let sizes = self.0.values().map(|bloom| bloom.bytes());
+        let sizes = self.0.values().map(Bloom::bytes);
         sizes.fold(0, |all, bytes| {
             all.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX))
         })
@@ -96,8 +96,8 @@ impl Bloom {
         // By the formula of the format for filters in blocks: each value sets eight bits.
         let a_value = -1.0 / (1.0 - self.wrong_share.powf(0.125)).ln();
         let wanted = (f64::from(self.values) * a_value).ceil();
-        let powers = (5..=27).map(|power| 1_u32 << power);
-        let fits = powers.into_iter().find(|bytes| f64::from(*bytes) >= wanted);
+        let mut powers = (5..=27).map(|power| 1_u32 << power);
+        let fits = powers.find(|bytes| f64::from(*bytes) >= wanted);
         fits.unwrap_or(1 << 27).into()
     }
 }
