@@ -180,16 +180,15 @@ impl Attempt<'_> {
             whole.gone = whole.gone.and(part.gone);
         }
         failpoint::before(Point::MergeRewrite).await?;
-        let touched = if in_place {
+        let (mut touched, gone) = if in_place {
             let choice = self.choice(&incoming.step, merge, &candidates, &whole.gone);
-            let (files, mut touched) = self.rewrite(&stage, &candidates, spool, &choice).await?;
+            let (files, touched) = self.rewrite(&stage, &candidates, spool, &choice).await?;
             written.extend(files);
-            let gone = whole.gone.only(&choice.listed);
-            touched.push(stage.delete_rows(&candidates, gone).await?);
-            touched
+            (touched, whole.gone.only(&choice.listed))
         } else {
-            vec![stage.delete_rows(&candidates, whole.gone).await?]
+            (Vec::new(), whole.gone)
         };
+        touched.push(stage.delete_rows(&candidates, gone).await?);
         failpoint::after(Point::MergeRewrite).await?;
         let alone = no_more_writers(stage)?;
         let staged = alone.merged(written, touched, whole.changed, keys.cloned());
