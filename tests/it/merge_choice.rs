@@ -97,7 +97,7 @@ impl Case {
         assert!(output.status.success(), "{told}");
         let lines = told.lines().filter_map(|line| line.split_once("publish: "));
         let mut choices = lines
-            .filter(|(_, told)| ["writes", "lists "].contains(&&told.get(..6).unwrap_or_default()));
+            .filter(|(_, told)| ["writes", "lists "].contains(&told.get(..6).unwrap_or_default()));
         choices
             .next()
             .map_or_else(String::new, |(_, told)| told.to_owned())
