@@ -67,8 +67,10 @@ fn kind_of(column: &ColumnMetadata) -> Kind {
         Type::DateTime | Type::DateTimeN => Kind::DateTime,
         Type::DateTime2N => Kind::DateTime2 { scale },
         Type::DateTimeOffsetN => Kind::DateTimeOffset { scale },
-        Type::Char | Type::VarChar | Type::BigChar | Type::BigVarChar | Type::Text => Kind::Narrow,
-        Type::NChar | Type::NVarChar | Type::NText => Kind::Wide,
+        Type::Char | Type::VarChar | Type::BigChar | Type::BigVarChar => Kind::Narrow,
+        Type::NChar | Type::NVarChar => Kind::Wide,
+        Type::Text => Kind::Text,
+        Type::NText => Kind::NText,
         Type::Xml => Kind::Xml,
         Type::BigBinary if column.user_type == ROW_VERSION => Kind::RowVersion,
         Type::Binary | Type::VarBinary | Type::BigBinary | Type::BigVarBinary | Type::Image => {
@@ -120,6 +122,9 @@ pub(super) struct Readers {
     pub(super) snapshot: bool,
     /// `READ_COMMITTED_SNAPSHOT`: a statement sees one moment.
     pub(super) statement: bool,
+    /// What counts changes (versions, rowversions of transactions that are open) can be asked for: the session's own
+    /// database is the one that is read, and it is no secondary of another.
+    pub(super) counts: bool,
 }
 
 /// What the database of a relation lets its readers do.
@@ -127,13 +132,15 @@ pub(super) async fn readers(session: &mut Session, relation: &Relation) -> Resul
     let database = match relation {
         Relation::Table(parts) if parts.len() == 3 => {
             let database = parts.first().map(String::as_str).unwrap_or_default();
-            format!("DB_ID({})", sql::text(database))
+            sql::text(database)
         }
-        _ => "DB_ID()".to_owned(),
+        _ => "DB_NAME()".to_owned(),
     };
     let rows = session
         .rows(format!(
-            "SELECT snapshot_isolation_state, is_read_committed_snapshot_on FROM sys.databases WHERE database_id = {database}"
+            "SELECT snapshot_isolation_state, is_read_committed_snapshot_on, \
+             CASE WHEN name = DB_NAME() AND DATABASEPROPERTYEX(name, N'Updateability') = N'READ_WRITE' THEN 1 ELSE 0 END \
+             FROM sys.databases WHERE name = {database}"
         ))
         .await?;
     let row = rows
@@ -143,6 +150,7 @@ pub(super) async fn readers(session: &mut Session, relation: &Relation) -> Resul
     Ok(Readers {
         snapshot: on(0),
         statement: on(1),
+        counts: on(2),
     })
 }
 
@@ -156,7 +164,17 @@ pub(super) struct Table {
     /// The columns of its primary key.
     pub(super) key: Vec<String>,
     /// Whether the database keeps the keys that change.
-    pub(super) tracked: bool,
+    pub(super) tracked: Tracking,
+}
+
+/// Whether the keys of a table that change are kept, and may be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tracking {
+    #[default]
+    No,
+    /// They are kept, and the login may not see them.
+    Hidden,
+    Yes,
 }
 
 /// What is known of a table; of a query, nothing.
@@ -185,7 +203,9 @@ pub(super) async fn table(session: &mut Session, relation: &Relation) -> Result<
         .await?;
     let tracked = session
         .value(format!(
-            "SELECT 1 FROM {catalogue}.change_tracking_tables WHERE object_id = {id}"
+            "SELECT HAS_PERMS_BY_NAME({}, N'OBJECT', N'VIEW CHANGE TRACKING') \
+             FROM {catalogue}.change_tracking_tables WHERE object_id = {id}",
+            sql::text(&relation.as_sql())
         ))
         .await?;
     let named = |row: &[Option<String>]| row.first().cloned().flatten();
@@ -198,6 +218,10 @@ pub(super) async fn table(session: &mut Session, relation: &Relation) -> Result<
             .filter(of_key)
             .filter_map(|row| named(row))
             .collect(),
-        tracked: tracked.is_some(),
+        tracked: match tracked.as_deref() {
+            None => Tracking::No,
+            Some("1") => Tracking::Yes,
+            Some(_) => Tracking::Hidden,
+        },
     })
 }

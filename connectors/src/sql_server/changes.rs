@@ -2,10 +2,10 @@
 //!
 //! Knows `CHANGETABLE` and how long versions are kept; knows nothing of how rows are read.
 
-use super::catalog::{Column, Table};
+use super::catalog::{Column, Readers, Table, Tracking};
 use super::failure::protocol;
-use super::kind::Kind;
-use super::moment::Guard;
+use super::kind::{AllowLossy, Kind, Loss};
+use super::moment;
 use super::session::Session;
 use super::sql::{self, Relation};
 use crate::contract::{CHANGE, DELETE, VERSION, Window};
@@ -42,13 +42,14 @@ impl Changes {
     /// What a window asks for of a table, or the error that says why it cannot be told.
     pub(super) async fn new(
         session: &mut Session,
-        guard: Guard,
+        readers: Readers,
         relation: &Relation,
         table: &Table,
         window: &Window,
     ) -> Result<Self> {
         let name = relation.as_sql();
-        if !table.tracked || table.key.is_empty() {
+        refuse_unseen(readers, table, &name)?;
+        if table.tracked == Tracking::No || table.key.is_empty() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "the changes of this table are not tracked",
@@ -57,7 +58,7 @@ impl Changes {
                 "let them be, which needs a primary key: `ALTER TABLE {name} ENABLE CHANGE_TRACKING`"
             )));
         }
-        if guard != Guard::Snapshot {
+        if !readers.snapshot {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "changes can only be read together with the rows in a snapshot",
@@ -68,27 +69,31 @@ impl Changes {
         }
         let changes = Self {
             key: table.key.clone(),
-            after: window.after.as_ref().map(version).transpose()?,
-            until: window.until.as_ref().map_or(Ok(0), version)?,
+            after: window.after.as_ref().map(number).transpose()?,
+            until: window.until.as_ref().map_or(Ok(0), number)?,
             table: name,
         };
-        changes.refuse_gap(session).await?;
+        changes.refuse_gap(session, relation).await?;
         Ok(changes)
     }
 
     /// Fails where changes after the last read are gone: what was deleted then would stay for ever.
-    async fn refuse_gap(&self, session: &mut Session) -> Result<()> {
+    async fn refuse_gap(&self, session: &mut Session, relation: &Relation) -> Result<()> {
         let Some(after) = self.after else {
             return Ok(());
         };
-        let kept = session
-            .value(format!(
-                "SELECT CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID({}))",
-                sql::text(&self.table)
-            ))
-            .await?
-            .and_then(|version| version.parse::<i64>().ok())
-            .ok_or_else(|| protocol("the version of change tracking"))?;
+        let now = number(&current(session).await?)?;
+        let kept = moment::kept_from(session, relation).await?;
+        let kept = kept.ok_or_else(|| protocol("the version of change tracking"))?;
+        if now < after {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "the server's versions went back: the database was restored, or its change tracking begun anew",
+            )
+            .with("read up to", after)
+            .with("now at", now)
+            .help("read the table whole, once: `mode: full`, and `deletes: by_absence` in the merge"));
+        }
         if after >= kept {
             return Ok(());
         }
@@ -105,9 +110,22 @@ impl Changes {
     }
 
     /// The columns of the rows: those of the table, which a deleted row has not, and what became of them.
-    pub(super) fn columns(&self, table: Vec<Column>) -> Vec<Column> {
+    pub(super) fn columns(&self, table: Vec<Column>, allowed: &AllowLossy) -> Result<Vec<Column>> {
         let mut columns = table;
         for column in &mut columns {
+            if [CHANGE, VERSION].contains(&column.name.as_str()) {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "the table has a column `{}`, which changes have too",
+                        column.name
+                    ),
+                )
+                .help("read the table with `mode: full`, or `incremental` by a rowversion"));
+            }
+            if self.key.contains(&column.name) {
+                refuse_spelling(column, allowed)?;
+            }
             column.nullable |= !self.key.contains(&column.name);
         }
         for (name, kind) in [(CHANGE, Kind::Wide), (VERSION, Kind::BigInt)] {
@@ -117,7 +135,7 @@ impl Changes {
                 nullable: false,
             });
         }
-        columns
+        Ok(columns)
     }
 
     /// Whether the rows are those of the table, all of them new.
@@ -136,7 +154,10 @@ impl Changes {
             ),
             (VERSION, Some(_)) => format!("c.SYS_CHANGE_VERSION AS {name}"),
             (_, None) => name,
-            (key, Some(_)) if self.key.iter().any(|name| name == key) => format!("c.{name}"),
+            // A row that is there has its own key; one that is gone has left it behind.
+            (key, Some(_)) if self.key.iter().any(|name| name == key) => {
+                format!("COALESCE(t.{name}, c.{name}) AS {name}")
+            }
             _ => format!("t.{name}"),
         }
     }
@@ -166,7 +187,47 @@ impl Changes {
     }
 }
 
-fn version(watermark: &Watermark) -> Result<i64> {
+/// Versions and the keys that changed are not shown everywhere, nor to everybody.
+fn refuse_unseen(readers: Readers, table: &Table, name: &str) -> Result<()> {
+    if !readers.counts {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "versions of changes are of the database that is connected to, and of no secondary",
+        )
+        .help("connect to the primary, with the database of the table as `database:`"));
+    }
+    if table.tracked == Tracking::Hidden {
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            "the login may not see the changes of this table",
+        )
+        .help(format!(
+            "let it: `GRANT VIEW CHANGE TRACKING ON {name} TO …`"
+        )));
+    }
+    Ok(())
+}
+
+/// A table of the lake tells keys apart that are one to the server.
+fn refuse_spelling(column: &Column, allowed: &AllowLossy) -> Result<()> {
+    let text = matches!(column.kind, Kind::Narrow | Kind::Wide);
+    if !text || allowed.allows(&column.name, Loss::KeySpelling) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("the key column `{}` is text, of which the server takes several spellings for one", column.name),
+    )
+    .with("type", &column.kind)
+    .help(format!(
+        "where keys are never only spelled in another way (upper and lower case, blanks at the end), say that it is known: \
+         `options: {{ allow_lossy: {{ {}: [{}] }} }}`",
+        column.name,
+        Loss::KeySpelling
+    )))
+}
+
+fn number(watermark: &Watermark) -> Result<i64> {
     match watermark {
         Watermark::Value(Literal::Int(version)) => Ok(*version),
         other => Err(Error::new(

@@ -9,8 +9,8 @@ use super::sql;
 use crate::ranges::{self, Unmeasure};
 use crate::value::Literal;
 
-/// Microseconds of a minute.
-const MINUTE: i64 = 60_000_000;
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
 
 /// A part of a relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,26 +72,21 @@ pub(super) const fn measure(kind: &Kind) -> Option<Measure> {
             |bound| format!("CAST({bound} AS bigint)"),
             |value| Some(Literal::Int(value)),
         ),
-        Kind::Date => Measure::Asked(
-            |bound| format!("DATEDIFF(day, '1970-01-01', {bound})"),
-            |days| i32::try_from(days).ok().map(Literal::Date),
-        ),
+        Kind::Date => Measure::Asked(days, |days| i32::try_from(days).ok().map(Literal::Date)),
         Kind::SmallDateTime | Kind::DateTime | Kind::DateTime2 { .. } => {
-            Measure::Asked(minutes, |value| {
-                value.checked_mul(MINUTE).map(Literal::Timestamp)
-            })
+            Measure::Asked(days, |value| value.checked_mul(DAY).map(Literal::Timestamp))
         }
-        Kind::DateTimeOffset { .. } => Measure::Asked(minutes, |value| {
-            value.checked_mul(MINUTE).map(Literal::TimestampTz)
+        Kind::DateTimeOffset { .. } => Measure::Asked(days, |value| {
+            value.checked_mul(DAY).map(Literal::TimestampTz)
         }),
         Kind::Uuid => Measure::Uuid,
         _ => return None,
     })
 }
 
-/// Minutes since 1970: seconds would overflow the server's `int` after 68 years.
-fn minutes(bound: &str) -> String {
-    format!("DATEDIFF(minute, '1970-01-01', {bound})")
+/// Days since 1970: minutes would overflow the server's `int` long before the year 9999, which stands for "never".
+fn days(bound: &str) -> String {
+    format!("DATEDIFF(day, '1970-01-01', {bound})")
 }
 
 /// Ranges of uuids, in the server's order.

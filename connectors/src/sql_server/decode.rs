@@ -39,6 +39,8 @@ use crate::error::{Error, ErrorKind, Result};
 const BATCH_ROWS: usize = 8192;
 /// Bytes of text and binary values after which a batch ends early.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of the largest value whose size is fixed.
+const LARGEST_VALUE: usize = 16;
 /// Days from 0001-01-01 to 1970-01-01.
 const DAYS_FROM_YEAR_ONE: i64 = 719_162;
 /// Days from 1900-01-01 to 1970-01-01.
@@ -144,8 +146,8 @@ impl Column {
                 values: Vec::with_capacity(rows),
                 zone: Some("UTC".into()),
             },
-            Kind::Narrow => Values::Narrow(Bytes::new(rows), None),
-            Kind::Wide | Kind::Xml => Values::Wide(Bytes::new(rows)),
+            Kind::Narrow | Kind::Text => Values::Narrow(Bytes::new(rows), None),
+            Kind::Wide | Kind::NText | Kind::Xml => Values::Wide(Bytes::new(rows)),
             Kind::Variant => Values::Variant(Bytes::new(rows)),
             Kind::Binary => Values::Binary(Bytes::new(rows)),
             Kind::Uuid => Values::Uuid(Vec::with_capacity(rows * 16)),
@@ -226,6 +228,8 @@ impl Column {
 pub(super) struct Rows {
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// Rows in a batch, at most.
+    most: usize,
     count: usize,
     bytes: usize,
     /// Rows in the batches before.
@@ -237,12 +241,13 @@ pub(super) struct Rows {
 impl Rows {
     /// No rows yet, of these columns. Where there are none, whatever is selected in their place only counts rows.
     pub(super) fn new(schema: SchemaRef, kinds: &[Kind]) -> Self {
-        let columns = kinds
-            .iter()
-            .filter_map(|kind| Column::new(kind, BATCH_ROWS));
+        // Very many columns make fewer rows.
+        let most = (BATCH_BYTES / (kinds.len().max(1) * LARGEST_VALUE)).clamp(1, BATCH_ROWS);
+        let columns = kinds.iter().filter_map(|kind| Column::new(kind, most));
         Self {
             schema,
             columns: columns.collect(),
+            most,
             count: 0,
             bytes: 0,
             before: 0,
@@ -252,7 +257,7 @@ impl Rows {
 
     /// Whether the batch has to be taken before more is read.
     pub(super) const fn full(&self) -> bool {
-        self.count >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+        self.count >= self.most || self.bytes >= BATCH_BYTES
     }
 
     /// How many rows there were so far.
@@ -306,7 +311,7 @@ impl Rows {
         let columns = self
             .columns
             .iter_mut()
-            .map(|column| column.finish(BATCH_ROWS))
+            .map(|column| column.finish(self.most))
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;

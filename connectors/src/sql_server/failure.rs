@@ -36,7 +36,7 @@ pub(super) fn failure(error: DriverError) -> Error {
         | DriverError::NoServerCertificate => {
             Error::new(ErrorKind::PermissionDenied, "the server's certificate is not trusted")
                 .help(
-                    "name the authority that signed it with `ca_file:`, the name that it has with \
+                    "name the certificate with `certificate_file:`, the name that it has with \
                      `host_name_in_certificate:`, or accept any with `trust_server_certificate: true`",
                 )
                 .caused_by(error)
@@ -87,7 +87,8 @@ const fn kind_of(number: u32, severity: i32) -> (ErrorKind, bool) {
         // Memory, the log, the disk.
         701 | 802 | 1105 | 8645 | 8651 | 9002 => (ErrorKind::LimitExceeded, false),
         // The database keeps no versions of rows.
-        3952 => (ErrorKind::Unsupported, false),
+        // Memory-optimized tables have versions of their own, which no snapshot transaction may mix with others.
+        3952 | 41_332 => (ErrorKind::Unsupported, false),
         // Values that do not fit: conversions, arithmetic, constraints.
         220 | 241 | 242 | 245 | 248 | 515 | 547 | 2601 | 2627 | 2628 | 8114 | 8115 | 8134
         | 8152 => (ErrorKind::InvalidData, false),
@@ -104,6 +105,7 @@ fn help(number: u32) -> Option<&'static str> {
         18_456 => {
             "look at `user:` and `password:`; the server's own log says which of the two it was"
         }
+        41_332 => "memory-optimized tables cannot be read in a snapshot: read a copy of it",
         1033 => "a query is read as a table, which has no order: leave `ORDER BY` out",
         _ => return None,
     })

@@ -45,10 +45,14 @@ pub(super) enum Kind {
     DateTimeOffset {
         scale: u8,
     },
-    /// `char`, `varchar`, `text`: bytes of the code page of the column's collation.
+    /// `char`, `varchar`: bytes of the code page of the column's collation.
     Narrow,
-    /// `nchar`, `nvarchar`, `ntext`: UTF-16.
+    /// `nchar`, `nvarchar`: UTF-16.
     Wide,
+    /// As `varchar`, and cannot be compared.
+    Text,
+    /// As `nvarchar`, and cannot be compared.
+    NText,
     Xml,
     Binary,
     Uuid,
@@ -66,8 +70,11 @@ pub(super) enum Kind {
 pub(super) enum Loss {
     /// The seventh digit of a second's fraction, which is cut off.
     SubMicrosecond,
-    /// The type that each value of a `sql_variant` has: values become text.
+    /// The type that each value of a `sql_variant` has: values become text, times with six digits, moments in UTC.
     VariantType,
+    /// How a key of text is spelled, where two spellings are one to the server (upper and lower case, blanks at the end): a
+    /// row whose key is only spelled in another way becomes two in a table that tells them apart.
+    KeySpelling,
 }
 
 impl fmt::Display for Loss {
@@ -75,6 +82,7 @@ impl fmt::Display for Loss {
         f.write_str(match self {
             Self::SubMicrosecond => "sub_microsecond",
             Self::VariantType => "variant_type",
+            Self::KeySpelling => "key_spelling",
         })
     }
 }
@@ -85,7 +93,7 @@ impl fmt::Display for Loss {
 pub(super) struct AllowLossy(BTreeMap<String, Vec<Loss>>);
 
 impl AllowLossy {
-    fn allows(&self, column: &str, loss: Loss) -> bool {
+    pub(super) fn allows(&self, column: &str, loss: Loss) -> bool {
         [column, "*"]
             .into_iter()
             .filter_map(|name| self.0.get(name))
@@ -114,7 +122,9 @@ impl Kind {
             Self::DateTimeOffset { .. } => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }
-            Self::Narrow | Self::Wide | Self::Xml | Self::Variant => DataType::Utf8,
+            Self::Narrow | Self::Wide | Self::Text | Self::NText | Self::Xml | Self::Variant => {
+                DataType::Utf8
+            }
             Self::Binary => DataType::Binary,
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Clr(_) | Self::Other(_) => return None,
@@ -129,6 +139,30 @@ impl Kind {
             Self::SmallMoney => Some((10, 4)),
             _ => None,
         }
+    }
+
+    /// Whether a value that is read can be compared with the column and finds just its row.
+    pub(super) fn is_exact(&self) -> bool {
+        !self.is_cut()
+            && matches!(
+                self,
+                Self::Bit
+                    | Self::TinyInt
+                    | Self::SmallInt
+                    | Self::Int
+                    | Self::BigInt
+                    | Self::Decimal { .. }
+                    | Self::Money
+                    | Self::SmallMoney
+                    | Self::Date
+                    | Self::SmallDateTime
+                    | Self::DateTime
+                    | Self::DateTime2 { .. }
+                    | Self::DateTimeOffset { .. }
+                    | Self::Narrow
+                    | Self::Wide
+                    | Self::Uuid
+            )
     }
 
     /// Whether a fraction of a second has more digits than are kept.
@@ -226,6 +260,8 @@ impl fmt::Display for Kind {
             Self::DateTimeOffset { scale } => write!(f, "datetimeoffset({scale})"),
             Self::Narrow => f.write_str("varchar"),
             Self::Wide => f.write_str("nvarchar"),
+            Self::Text => f.write_str("text"),
+            Self::NText => f.write_str("ntext"),
             Self::Xml => f.write_str("xml"),
             Self::Binary => f.write_str("varbinary"),
             Self::Uuid => f.write_str("uniqueidentifier"),

@@ -54,13 +54,19 @@ impl Guard {
     }
 
     /// Begins the moment in a session.
-    pub(super) async fn begin(self, session: &mut Session) -> Result<()> {
+    pub(super) async fn begin(self, session: &mut Session, relation: &Relation) -> Result<()> {
         match self {
             Self::Snapshot => {
+                // A statement that is stopped must not take the moment with it.
                 session
-                    .run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+                    .run("SET XACT_ABORT OFF; SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
                     .await?;
-                session.run("BEGIN TRANSACTION").await
+                session.run("BEGIN TRANSACTION").await?;
+                // The moment is the one of the first look at the data.
+                match relation {
+                    Relation::Table(_) => session.value(first_row(relation)).await.map(drop),
+                    Relation::Query(_) => Ok(()),
+                }
             }
             Self::Statement | Self::Nothing => Ok(()),
         }
@@ -102,14 +108,14 @@ impl Moment {
         table: &Tracked<'_>,
         wanted: usize,
     ) -> Result<Self> {
-        let since = version(&mut first, table).await?;
+        let since = version(&mut first).await?;
         let (mut permits, mut others) = (Vec::new(), Vec::new());
         while others.len() + 1 < wanted
             && let Some(permit) = server.another()
         {
             let mut session = server.session().await?;
-            Guard::Snapshot.begin(&mut session).await?;
-            let version = version(&mut session, table).await?;
+            Guard::Snapshot.begin(&mut session, table.table).await?;
+            let version = version(&mut session).await?;
             others.push((version, session));
             permits.push(permit);
         }
@@ -180,6 +186,12 @@ impl Moment {
         };
         // Whoever read before may have left off in the middle.
         session.settle().await?;
+        if self.guard == Guard::Snapshot && !session.in_transaction()? {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the snapshot of this read is gone: the read must begin again",
+            ));
+        }
         Ok(Lent {
             session,
             _permit: permit,
@@ -226,11 +238,7 @@ pub(super) struct Tracked<'a> {
 }
 
 /// The version that a session sees, which has begun.
-async fn version(session: &mut Session, table: &Tracked<'_>) -> Result<i64> {
-    // A transaction's moment is the one of its first look at the data.
-    session
-        .value(format!("SELECT TOP (1) 1 FROM {}", table.table.as_sql()))
-        .await?;
+async fn version(session: &mut Session) -> Result<i64> {
     let version = session
         .value("SELECT CHANGE_TRACKING_CURRENT_VERSION()")
         .await?;
@@ -239,12 +247,32 @@ async fn version(session: &mut Session, table: &Tracked<'_>) -> Result<i64> {
         .ok_or_else(|| super::failure::protocol("the version of change tracking"))
 }
 
-/// A condition for each row that changed after a version; `None` where they are too many, or have no literals.
+fn first_row(relation: &Relation) -> String {
+    format!("SELECT TOP (1) 1 FROM {}", relation.as_sql())
+}
+
+/// The oldest version after which all changes are kept; `None` where none are.
+pub(super) async fn kept_from(session: &mut Session, table: &Relation) -> Result<Option<i64>> {
+    let version = session
+        .value(format!(
+            "SELECT CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID({}))",
+            sql::text(&table.as_sql())
+        ))
+        .await?;
+    Ok(version.and_then(|version| version.parse().ok()))
+}
+
+/// A condition for each row that changed after a version; `None` where they are too many, are not all kept, or have no
+/// literals.
 async fn moved(
     session: &mut Session,
     table: &Tracked<'_>,
     since: i64,
 ) -> Result<Option<Vec<String>>> {
+    let kept = kept_from(session, table.table).await?;
+    if kept.is_none_or(|kept| kept > since) {
+        return Ok(None);
+    }
     let names = table.key.iter().map(|column| {
         let name = sql::identifier(&column.name);
         format!("c.{name}")

@@ -147,6 +147,11 @@ impl Session {
         Ok(format!("SQL Server {version}, {encrypted}"))
     }
 
+    /// Whether a transaction is open.
+    pub(super) fn in_transaction(&mut self) -> Result<bool> {
+        Ok(self.client()?.has_active_transaction())
+    }
+
     /// Starts a statement: what follows are its rows.
     pub(super) async fn start(&mut self, sql: String) -> Result<()> {
         let mut options = ExecuteOptions::new();

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::stream;
 
 use super::ReadOptions;
-use super::catalog::{self, Column, Table};
+use super::catalog::{self, Column, Table, Tracking};
 use super::changes::{self, Changes};
 use super::cut::{self, Cut, Measure};
 use super::decode::Rows;
@@ -58,6 +58,10 @@ impl Source for SqlServerSource {
             .and_then(|window| window.column.as_deref())
             .ok_or_else(watermark::no_column)?;
         let column = column(&columns, name)?;
+        if column.kind == Kind::RowVersion {
+            let readers = catalog::readers(&mut session, &relation).await?;
+            watermark::refuse_uncounted(readers, column)?;
+        }
         watermark::highest(&mut session, &relation, column, &allowed).await
     }
 
@@ -77,17 +81,17 @@ impl SqlServerSource {
         let mut session = self.server.session().await?;
         let readers = catalog::readers(&mut session, relation).await?;
         let guard = Guard::of(readers, self.unguarded)?;
-        guard.begin(&mut session).await?;
+        guard.begin(&mut session, relation).await?;
         let mut all = catalog::columns(&mut session, relation).await?;
         let table = catalog::table(&mut session, relation).await?;
         let changes = match &read.window {
             Some(window) if window.changes => {
-                Some(Changes::new(&mut session, guard, relation, &table, window).await?)
+                Some(Changes::new(&mut session, readers, relation, &table, window).await?)
             }
             _ => None,
         };
         if let Some(changes) = &changes {
-            all = changes.columns(all);
+            all = changes.columns(all, &allowed)?;
         }
         let columns = projected(&all, read.columns.as_deref())?;
         let schema = catalog::schema(&columns, &allowed)?;
@@ -124,7 +128,14 @@ impl SqlServerSource {
             .await?
         };
         let moment = self
-            .moment(guard, session, relation, &table, &all, cuts.len())
+            .moment(
+                (guard, readers.counts),
+                session,
+                relation,
+                &table,
+                &all,
+                cuts.len(),
+            )
             .await?;
         let share = table.rows.map(|rows| rows / cuts.len().max(1) as u64);
         if moment.moved().is_some() {
@@ -153,7 +164,7 @@ impl SqlServerSource {
     /// The sessions that read: several where they can be brought to one moment.
     async fn moment(
         &self,
-        guard: Guard,
+        (guard, counted): (Guard, bool),
         session: Session,
         relation: &Relation,
         table: &Table,
@@ -162,7 +173,13 @@ impl SqlServerSource {
     ) -> Result<Moment> {
         let key: Result<Vec<_>> = table.key.iter().map(|name| column(columns, name)).collect();
         match key {
-            Ok(key) if cuts > 1 && table.tracked && !key.is_empty() => {
+            Ok(key)
+                if cuts > 1
+                    && counted
+                    && table.tracked == Tracking::Yes
+                    && !key.is_empty()
+                    && key.iter().all(|column| column.kind.is_exact()) =>
+            {
                 let tracked = Tracked {
                     table: relation,
                     key,

@@ -135,7 +135,7 @@ pub(super) fn literal(value: &Literal, kind: &Kind) -> Option<String> {
             format!("{value:e}")
         }
         // A `char` column compared with Unicode becomes Unicode, whatever its code page has.
-        (Literal::Text(value), Kind::Narrow | Kind::Wide) if !value.contains('\0') => text(value),
+        (Literal::Text(value), Kind::Narrow | Kind::Wide) if is_sayable(value) => text(value),
         (Literal::Uuid(value), Kind::Uuid) => {
             format!("CAST('{}' AS uniqueidentifier)", uuid(value)?)
         }
@@ -157,6 +157,11 @@ pub(super) fn literal(value: &Literal, kind: &Kind) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Whether a literal can hold a text. A backslash at the end of a line takes the line's end away, in a literal too.
+fn is_sayable(value: &str) -> bool {
+    !["\0", "\\\n", "\\\r"].iter().any(|odd| value.contains(odd))
 }
 
 /// The eight bytes of a `rowversion` as the binary literal they compare with.
@@ -337,6 +342,8 @@ mod tests {
             literal(&value, &Kind::Wide).as_deref(),
             Some("N'x''; DROP TABLE t; --'")
         );
+        let value = Literal::Text("a\\\nb".to_owned());
+        assert_eq!(literal(&value, &Kind::Wide), None);
         let value = Literal::Uuid("') OR 1=1 --".to_owned());
         assert_eq!(literal(&value, &Kind::Uuid), None);
     }

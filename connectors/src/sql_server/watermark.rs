@@ -2,7 +2,7 @@
 //!
 //! Knows which columns grow; knows nothing of runs.
 
-use super::catalog::Column;
+use super::catalog::{Column, Readers};
 use super::kind::{AllowLossy, Kind};
 use super::session::Session;
 use super::sql::{self, Relation};
@@ -37,6 +37,21 @@ pub(super) async fn highest(
         .as_ref()
         .and_then(|batch| values::literal(batch.columns().first()?, 0))
         .map(Watermark::Value))
+}
+
+/// Fails where nobody can say which rowversions are of transactions that are still open.
+pub(super) fn refuse_uncounted(readers: Readers, column: &Column) -> Result<()> {
+    if readers.counts {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "which rows of `{}` are complete is known by the database that is connected to, and by no secondary",
+            column.name
+        ),
+    )
+    .help("connect to the primary, with the database of the table as `database:`"))
 }
 
 /// Fails where the window refuses NULLs and the column has one.

@@ -284,3 +284,44 @@ async fn changes_survive_a_run_that_dies() {
     }
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_text_are_merged_only_where_their_spelling_is_known() {
+    let Some(mut bench) = Bench::new(&[
+        "CREATE TABLE dbo.wards (code nvarchar(10) NOT NULL PRIMARY KEY, beds int NULL)",
+        "INSERT INTO dbo.wards VALUES (N'icu', 8), (N'er', 20)",
+    ])
+    .await
+    else {
+        return;
+    };
+    bench
+        .of_database("ALTER DATABASE {db} SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)")
+        .await;
+    bench
+        .sql
+        .run("ALTER TABLE dbo.wards ENABLE CHANGE_TRACKING")
+        .await;
+    let steps = |options: &str| {
+        format!(
+            "  - {{ name: wards, extract: {{ connection: legacy, table: dbo.wards, mode: change_tracking{options} }} }}\n  \
+             - {{ name: publish, load: {{ from: wards, table: d.wards, mode: {{ merge: {{ key: [code] }} }} }} }}\n"
+        )
+    };
+    let scene = project(&bench, "", &steps(""));
+    let told = scene.bad(1, &["plan", "d/p"]);
+    assert!(
+        told.contains("allow_lossy: { code: [key_spelling] }"),
+        "{told}"
+    );
+    let known = steps(", options: { allow_lossy: { code: [key_spelling] } }");
+    pipeline(&scene, &known);
+    scene.good(&["run", "d/p"]);
+    bench
+        .sql
+        .run("DELETE FROM dbo.wards WHERE code = N'er'; UPDATE dbo.wards SET beds = 9 WHERE code = N'icu'")
+        .await;
+    scene.good(&["run", "d/p"]);
+    assert_eq!(scene.query("select code, beds from d.wards"), ["icu,9"]);
+    bench.stop().await;
+}
