@@ -39,8 +39,24 @@ pub(super) async fn current(session: &mut Session) -> Result<Watermark> {
 }
 
 impl Changes {
+    /// The changes that a window asks for, where there is one.
+    pub(super) async fn asked(
+        session: &mut Session,
+        readers: Readers,
+        relation: &Relation,
+        table: &Table,
+        window: Option<&Window>,
+    ) -> Result<Option<Self>> {
+        match window {
+            Some(window) => Self::new(session, readers, relation, table, window)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// What a window asks for of a table, or the error that says why it cannot be told.
-    pub(super) async fn new(
+    async fn new(
         session: &mut Session,
         readers: Readers,
         relation: &Relation,

@@ -1,10 +1,11 @@
 //! SQL Server: tables and queries read as of one moment, in parallel where changes are tracked.
 //!
-//! Knows T-SQL, the catalogue and the types of SQL Server 2012 and later; the protocol is a driver's, which only `session`
-//! and `decode` drive. Knows nothing of pipelines.
+//! Knows T-SQL, the catalogue and the types of SQL Server 2012 and later; the protocol is a driver's, which only `session`,
+//! `decode` and `column` know. Knows nothing of pipelines.
 
 mod catalog;
 mod changes;
+mod column;
 mod cut;
 mod decode;
 mod failure;

@@ -84,12 +84,8 @@ impl SqlServerSource {
         guard.begin(&mut session, relation).await?;
         let mut all = catalog::columns(&mut session, relation).await?;
         let table = catalog::table(&mut session, relation).await?;
-        let changes = match &read.window {
-            Some(window) if window.changes => {
-                Some(Changes::new(&mut session, readers, relation, &table, window).await?)
-            }
-            _ => None,
-        };
+        let asked = read.window.as_ref().filter(|window| window.changes);
+        let changes = Changes::asked(&mut session, readers, relation, &table, asked).await?;
         if let Some(changes) = &changes {
             all = changes.columns(all, &allowed)?;
         }
@@ -97,19 +93,14 @@ impl SqlServerSource {
         let schema = catalog::schema(&columns, &allowed)?;
 
         let mut conditions = Vec::new();
-        if let (Some(window), None) = (&read.window, &changes) {
-            let name = window.column.as_deref().ok_or_else(watermark::no_column)?;
-            let column = column(&all, name)?;
-            watermark::refuse_nulls(&mut session, relation, column, window).await?;
-            conditions.push(watermark::condition(column, window)?);
+        // What changed is told by versions; a predicate would have to hold of what a row was as well.
+        let mut predicate = None;
+        if changes.is_none() {
+            conditions.extend(window(&mut session, relation, read, &all).await?);
+            let asked = read.predicate.as_ref();
+            predicate = asked.and_then(|predicate| sql::condition(predicate, &all));
+            conditions.extend(predicate.clone());
         }
-        // A predicate on a changed row would have to hold of what it was as well.
-        let predicate = read
-            .predicate
-            .as_ref()
-            .filter(|_| changes.is_none())
-            .and_then(|predicate| sql::condition(predicate, &all));
-        conditions.extend(predicate.clone());
 
         let whole = guard != Guard::Snapshot
             || changes.as_ref().is_some_and(|changes| !changes.whole())
@@ -117,15 +108,8 @@ impl SqlServerSource {
         let (mut cuts, by) = if whole {
             (vec![Cut::All], None)
         } else {
-            cuts(
-                &mut session,
-                relation,
-                &table,
-                &all,
-                read,
-                self.server.sessions(),
-            )
-            .await?
+            let sessions = self.server.sessions();
+            cuts(&mut session, relation, &table, &all, read, sessions).await?
         };
         let moment = self
             .moment(
@@ -189,6 +173,22 @@ impl SqlServerSource {
             _ => Ok(Moment::of_one(guard, session)),
         }
     }
+}
+
+/// The condition for the rows of the window, where there is one.
+async fn window(
+    session: &mut Session,
+    relation: &Relation,
+    read: &Read,
+    columns: &[Column],
+) -> Result<Option<String>> {
+    let Some(window) = &read.window else {
+        return Ok(None);
+    };
+    let name = window.column.as_deref().ok_or_else(watermark::no_column)?;
+    let column = column(columns, name)?;
+    watermark::refuse_nulls(session, relation, column, window).await?;
+    watermark::condition(column, window).map(Some)
 }
 
 fn allowed(read: &Read) -> Result<AllowLossy> {
