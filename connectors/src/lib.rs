@@ -16,6 +16,7 @@ mod memory;
 mod postgres;
 mod ranges;
 pub mod registry;
+mod relational;
 mod secret;
 mod sql_server;
 mod value;

@@ -48,14 +48,21 @@ pub(crate) fn table_parts(rows: u64, by: &SplitBy, sessions: usize) -> u64 {
 }
 
 /// Ranges of equal width between the lowest and the highest value of a column: one without ends where there are none.
-pub(crate) fn between(lowest: i64, highest: i64, parts: u64, literal: Unmeasure) -> Vec<Range> {
+///
+/// One is all where an edge has no value that the server could be told: a bound that is left out would double rows.
+pub(crate) fn between(
+    lowest: i64,
+    highest: i64,
+    parts: u64,
+    literal: impl Fn(i64) -> Option<Literal>,
+) -> Vec<Range> {
     let (low, high) = (i128::from(lowest), i128::from(highest));
     let parts = i128::from(parts).min(high - low + 1).max(1);
     let edges: Option<Vec<_>> = (1..parts)
         .map(|i| {
             i64::try_from(low + (high - low + 1) * i / parts)
                 .ok()
-                .and_then(literal)
+                .and_then(&literal)
         })
         .collect();
     let mut ranges = Vec::new();
@@ -67,6 +74,17 @@ pub(crate) fn between(lowest: i64, highest: i64, parts: u64, literal: Unmeasure)
     }
     ranges.push((from, None));
     ranges
+}
+
+/// The condition of a range of a column that is already quoted, and of bounds as the server writes them; `None` for all
+/// rows. The range without a beginning has the NULLs.
+pub(crate) fn condition(column: &str, from: Option<String>, to: Option<String>) -> Option<String> {
+    Some(match (from, to) {
+        (None, None) => return None,
+        (None, Some(to)) => format!("({column} < {to} OR {column} IS NULL)"),
+        (Some(from), None) => format!("{column} >= {from}"),
+        (Some(from), Some(to)) => format!("({column} >= {from} AND {column} < {to})"),
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::kind::{Kind, TypeRow};
 use super::sql::{self, Relation};
 use super::wire::{Described, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::relational::Named;
 
 /// A column, typed; `kind` is `None` where its type is not read.
 #[derive(Clone, Debug)]
@@ -20,6 +21,12 @@ pub(super) struct Column {
     pub(super) nullable: bool,
     /// The type as the server writes it, for messages.
     pub(super) type_name: String,
+}
+
+impl Named for Column {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Column {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
 use super::sql;
-use crate::ranges::Unmeasure;
+use crate::ranges::{self, Unmeasure};
 use crate::value::Literal;
 
 /// A part of a relation.
@@ -50,14 +50,7 @@ impl Cut {
                 let column = sql::identifier(column);
                 let from = from.as_ref().and_then(|from| sql::literal(from, kind));
                 let to = to.as_ref().and_then(|to| sql::literal(to, kind));
-                match (from, to) {
-                    (None, None) => None,
-                    (None, Some(to)) => Some(format!("({column} < {to} OR {column} IS NULL)")),
-                    (Some(from), None) => Some(format!("{column} >= {from}")),
-                    (Some(from), Some(to)) => {
-                        Some(format!("{column} >= {from} AND {column} < {to}"))
-                    }
-                }
+                ranges::condition(&column, from, to)
             }
         }
     }
@@ -80,13 +73,13 @@ pub(super) fn pages(pages: u64, parts: u64) -> Vec<Cut> {
 
 /// A relation cut into ranges of equal width between the lowest and the highest value of a column.
 pub(super) fn ranges(
-    column: &str,
-    lowest: i64,
-    highest: i64,
+    (column, kind): (&str, &Kind),
+    (lowest, highest): (i64, i64),
     parts: u64,
     literal: Unmeasure,
 ) -> Vec<Cut> {
-    let ranges = crate::ranges::between(lowest, highest, parts, literal);
+    let sayable = |value| literal(value).filter(|edge| sql::literal(edge, kind).is_some());
+    let ranges = ranges::between(lowest, highest, parts, sayable);
     if ranges.len() < 2 {
         return vec![Cut::All];
     }
@@ -149,7 +142,7 @@ mod tests {
 
     #[test]
     fn ranges_meet_and_the_ends_are_open() {
-        let cuts = ranges("id", i64::MIN, i64::MAX, 2, |value| {
+        let cuts = ranges(("id", &Kind::Int8), (i64::MIN, i64::MAX), 2, |value| {
             Some(Literal::Int(value))
         });
         let conditions: Vec<_> = cuts
@@ -164,12 +157,33 @@ mod tests {
             ]
         );
         assert_eq!(
-            ranges("id", 7, 7, 9, |value| Some(Literal::Int(value))),
+            ranges(("id", &Kind::Int8), (7, 7), 9, |value| Some(Literal::Int(
+                value
+            ))),
             [Cut::All]
         );
         assert_eq!(
-            ranges("id", 1, 3, 9, |value| Some(Literal::Int(value))).len(),
+            ranges(("id", &Kind::Int8), (1, 3), 9, |value| Some(Literal::Int(
+                value
+            )))
+            .len(),
             3
+        );
+    }
+
+    #[test]
+    fn an_edge_that_no_literal_has_makes_no_cut() {
+        // The server has the year 20000; what is left out as a bound would be read twice.
+        let (_, literal) = measure(&Kind::Timestamp, "at").unwrap();
+        let seconds = 568_971_820_800;
+        assert_eq!(
+            ranges(("at", &Kind::Timestamp), (0, seconds), 4, literal),
+            [Cut::All]
+        );
+        let seconds = 2_000_000_000;
+        assert_eq!(
+            ranges(("at", &Kind::Timestamp), (0, seconds), 4, literal).len(),
+            4
         );
     }
 }

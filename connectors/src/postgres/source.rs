@@ -17,8 +17,9 @@ use super::sql::{self, Relation};
 use super::watermark;
 use super::wire::Session;
 use crate::contract::{BatchStream, Read, Scan, Source, Split};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::ranges;
+use crate::relational::{column, part, projected, split};
 use crate::value::Watermark;
 
 /// A limit up to this many rows is read in one piece.
@@ -110,43 +111,10 @@ fn about(error: Error, relation: &Relation) -> Error {
     }
 }
 
-fn column<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column> {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .ok_or_else(|| {
-            let names: Vec<_> = columns
-                .iter()
-                .map(|column| format!("`{}`", column.name))
-                .collect();
-            Error::new(ErrorKind::NotFound, format!("there is no column `{name}`"))
-                .help(format!("the columns are {}", names.join(", ")))
-        })
-}
-
-fn projected(all: &[Column], wanted: Option<&[String]>) -> Result<Vec<Column>> {
-    match wanted {
-        None => Ok(all.to_vec()),
-        Some(names) => names
-            .iter()
-            .map(|name| column(all, name).cloned())
-            .collect(),
-    }
-}
-
 fn splits(cuts: &[Cut], rows: Option<u64>) -> Result<Vec<Split>> {
-    let mut splits = Vec::with_capacity(cuts.len());
-    for cut in cuts {
-        let payload = serde_json::to_value(cut).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a split cannot be written down").caused_by(error)
-        })?;
-        splits.push(Split {
-            name: cut.name(),
-            payload,
-            rows,
-        });
-    }
-    Ok(splits)
+    cuts.iter()
+        .map(|cut| split(cut.name(), cut, rows))
+        .collect()
 }
 
 /// The parts, the column that makes them (none: pages), and about how many rows there are.
@@ -172,10 +140,8 @@ async fn cuts(
     }
     if let Some(name) = &read.splits.column {
         let column = column(columns, name)?;
-        if let Some((measure, literal)) = column
-            .kind
-            .as_ref()
-            .and_then(|kind| cut::measure(kind, name))
+        if let Some(kind) = &column.kind
+            && let Some((measure, literal)) = cut::measure(kind, name)
         {
             // What has pages is counted by them; anything else is counted by reading it once.
             let count = if heap.plain { "NULL" } else { "count(*)" };
@@ -190,7 +156,9 @@ async fn cuts(
             let counted = number(2).and_then(|rows| u64::try_from(rows).ok());
             let parts = counted.map_or(parts, |rows| ranges::query_parts(rows, &read.splits));
             let cuts = match (number(0), number(1)) {
-                (Some(lowest), Some(highest)) => cut::ranges(name, lowest, highest, parts, literal),
+                (Some(lowest), Some(highest)) => {
+                    cut::ranges((name, kind), (lowest, highest), parts, literal)
+                }
                 _ => vec![Cut::All],
             };
             return Ok((cuts, Some(name.clone()), counted.or(heap.rows)));
@@ -271,11 +239,7 @@ impl Scan for PostgresScan {
     }
 
     async fn read(&self, split: &Split) -> Result<BatchStream> {
-        let cut: Cut = serde_json::from_value(split.payload.clone()).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a split cannot be read back")
-                .with("split", &split.name)
-                .caused_by(error)
-        })?;
+        let cut: Cut = part(split)?;
         let part = cut.condition(self.cut_kind.as_ref().unwrap_or(&Kind::Int8));
         let kinds = self
             .select

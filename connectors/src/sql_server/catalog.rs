@@ -11,6 +11,7 @@ use super::kind::{AllowLossy, Kind};
 use super::session::Session;
 use super::sql::{self, Relation};
 use crate::error::{Error, ErrorKind, Result};
+use crate::relational::Named;
 
 /// The user type of `rowversion`, which travels as eight bytes.
 const ROW_VERSION: u32 = 0x50;
@@ -21,6 +22,12 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) nullable: bool,
+}
+
+impl Named for Column {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Column {

@@ -48,12 +48,7 @@ impl Cut {
         let column = sql::identifier(column);
         let from = from.as_ref().and_then(|from| sql::literal(from, kind));
         let to = to.as_ref().and_then(|to| sql::literal(to, kind));
-        match (from, to) {
-            (None, None) => None,
-            (None, Some(to)) => Some(format!("({column} < {to} OR {column} IS NULL)")),
-            (Some(from), None) => Some(format!("{column} >= {from}")),
-            (Some(from), Some(to)) => Some(format!("({column} >= {from} AND {column} < {to})")),
-        }
+        ranges::condition(&column, from, to)
     }
 }
 
@@ -91,7 +86,7 @@ fn days(bound: &str) -> String {
 
 /// Ranges of uuids, in the server's order.
 pub(super) fn uuids(column: &str, parts: u64) -> Vec<Cut> {
-    ranges(column, 0, 255, parts, |byte| {
+    ranges((column, &Kind::Uuid), (0, 255), parts, |byte| {
         Some(Literal::Uuid(format!(
             "00000000-0000-0000-0000-{byte:02x}0000000000"
         )))
@@ -100,13 +95,13 @@ pub(super) fn uuids(column: &str, parts: u64) -> Vec<Cut> {
 
 /// Ranges of equal width between the lowest and the highest value of a column.
 pub(super) fn ranges(
-    column: &str,
-    lowest: i64,
-    highest: i64,
+    (column, kind): (&str, &Kind),
+    (lowest, highest): (i64, i64),
     parts: u64,
     literal: Unmeasure,
 ) -> Vec<Cut> {
-    let ranges = ranges::between(lowest, highest, parts, literal);
+    let sayable = |value| literal(value).filter(|edge| sql::literal(edge, kind).is_some());
+    let ranges = ranges::between(lowest, highest, parts, sayable);
     if ranges.len() < 2 {
         return vec![Cut::All];
     }
@@ -126,7 +121,9 @@ mod tests {
 
     #[test]
     fn ranges_meet_and_the_ends_are_open() {
-        let cuts = ranges("id", 0, 9, 3, |value| Some(Literal::Int(value)));
+        let cuts = ranges(("id", &Kind::Int), (0, 9), 3, |value| {
+            Some(Literal::Int(value))
+        });
         let conditions: Vec<_> = cuts
             .iter()
             .filter_map(|cut| cut.condition(&Kind::Int))
@@ -140,7 +137,9 @@ mod tests {
             ]
         );
         assert_eq!(
-            ranges("id", 7, 7, 9, |value| Some(Literal::Int(value))),
+            ranges(("id", &Kind::Int), (7, 7), 9, |value| Some(Literal::Int(
+                value
+            ))),
             [Cut::All]
         );
     }

@@ -197,7 +197,7 @@ impl Session {
     /// Reads rows until the batch is full; whether there may be more.
     pub(super) async fn fill(&mut self, rows: &mut Rows) -> Result<bool> {
         let client = self.client()?;
-        let more = driven(Box::pin(async {
+        let read = driven(Box::pin(async {
             loop {
                 match client.try_next_buffered_row_into(rows)? {
                     BufferedRowPoll::Complete => {}
@@ -214,8 +214,12 @@ impl Session {
                 }
             }
         }))
-        .await
-        .map_err(|error| error.with("row", format!("after {}", rows.seen())))?;
+        .await;
+        // Where a session stands after what nobody understood is not known: it is not used again.
+        if matches!(&read, Err(error) if error.kind() == ErrorKind::Internal) {
+            client.mark_connection_dead();
+        }
+        let more = read.map_err(|error| error.with("row", format!("after {}", rows.seen())))?;
         rows.check()?;
         Ok(more)
     }

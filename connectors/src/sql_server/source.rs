@@ -23,6 +23,7 @@ use super::watermark;
 use crate::contract::{BatchStream, Read, Scan, Source, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ranges;
+use crate::relational::{column, part, projected, split};
 use crate::value::Watermark;
 
 /// A limit up to this many rows is read in one piece.
@@ -209,43 +210,10 @@ fn about(error: Error, relation: &Relation) -> Error {
     }
 }
 
-fn column<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column> {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .ok_or_else(|| {
-            let names: Vec<_> = columns
-                .iter()
-                .map(|column| format!("`{}`", column.name))
-                .collect();
-            Error::new(ErrorKind::NotFound, format!("there is no column `{name}`"))
-                .help(format!("the columns are {}", names.join(", ")))
-        })
-}
-
-fn projected(all: &[Column], wanted: Option<&[String]>) -> Result<Vec<Column>> {
-    match wanted {
-        None => Ok(all.to_vec()),
-        Some(names) => names
-            .iter()
-            .map(|name| column(all, name).cloned())
-            .collect(),
-    }
-}
-
 fn splits(cuts: &[Cut], rows: Option<u64>) -> Result<Vec<Split>> {
-    let mut splits = Vec::with_capacity(cuts.len());
-    for cut in cuts {
-        let payload = serde_json::to_value(cut).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a split cannot be written down").caused_by(error)
-        })?;
-        splits.push(Split {
-            name: cut.name(),
-            payload,
-            rows,
-        });
-    }
-    Ok(splits)
+    cuts.iter()
+        .map(|cut| split(cut.name(), cut, rows))
+        .collect()
 }
 
 /// The parts, and the column that makes them.
@@ -291,7 +259,9 @@ async fn cuts(
             let bounds = rows.first().map(Vec::as_slice).unwrap_or_default();
             let number = |at: usize| bounds.get(at)?.as_deref()?.parse::<i64>().ok();
             match (number(0), number(1)) {
-                (Some(low), Some(high)) => cut::ranges(&by.name, low, high, parts, literal),
+                (Some(low), Some(high)) => {
+                    cut::ranges((&by.name, &by.kind), (low, high), parts, literal)
+                }
                 _ => vec![Cut::All],
             }
         }
@@ -395,11 +365,7 @@ impl Scan for SqlServerScan {
     }
 
     async fn read(&self, split: &Split) -> Result<BatchStream> {
-        let cut: Cut = serde_json::from_value(split.payload.clone()).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a split cannot be read back")
-                .with("split", &split.name)
-                .caused_by(error)
-        })?;
+        let cut: Cut = part(split)?;
         let moved = self.moment.moved().map(|moved| match cut {
             Cut::Moved => moved.to_owned(),
             _ => format!("NOT {moved}"),
